@@ -1,0 +1,89 @@
+//! What can go wrong with a call or a pool, as values with a next step.
+
+use std::time::Duration;
+
+/// Any error that foreign code or a session factory may return.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call was refused at the door. Nothing was queued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// As many calls as the pool may hold are running or waiting.
+    #[error(
+        "pool `{pool}` is full: {in_flight} calls are running or waiting; retry in {} s, \
+         or give it more threads or a longer queue",
+        retry_after.as_secs()
+    )]
+    QueueFull {
+        /// The pool's name.
+        pool: String,
+        /// Calls running or waiting.
+        in_flight: usize,
+        /// When there will probably be room, from what calls took lately; at least 1 s.
+        retry_after: Duration,
+    },
+    /// The pool is shutting down.
+    #[error("pool `{pool}` is shutting down and takes no more calls")]
+    ShuttingDown {
+        /// The pool's name.
+        pool: String,
+    },
+}
+
+/// How a call ended, other than by the foreign code's own return value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// It was refused at the door.
+    #[error(transparent)]
+    Rejected(#[from] SubmitError),
+    /// The foreign code panicked; the session it ran in was discarded.
+    #[error("the call panicked: {message}")]
+    Panicked {
+        /// The panic's message, if it was text.
+        message: String,
+    },
+    /// The completer was dropped without completing: a library lost its callback.
+    #[error("the call was abandoned: the library dropped its callback without an answer")]
+    Abandoned,
+    /// The deadline passed. If the call was running it may still be: its worker stays taken.
+    #[error("the deadline passed {}", if *.running { "while the call was running" } else { "before the call was run" })]
+    DeadlineExceeded {
+        /// Whether a worker or a callback library had the call.
+        running: bool,
+    },
+    /// The worker could not open a session.
+    #[error("no session could be opened: {0}")]
+    SessionFailed(#[source] BoxError),
+    /// The pool was shut down before the call was run.
+    #[error("the call was cancelled: its pool was shut down")]
+    ShutDown,
+}
+
+/// Why a pool could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting makes no sense.
+    #[error("pool `{pool}`: {problem}")]
+    Invalid {
+        /// The pool's name.
+        pool: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The OS would not or did not give all the threads.
+    #[error(
+        "pool `{pool}` needs {threads} threads (and a watchdog), but {limit}; \
+         lower `threads` or raise the limit"
+    )]
+    ThreadRefused {
+        /// The pool's name.
+        pool: String,
+        /// Worker threads asked for.
+        threads: usize,
+        /// The limit that was hit, in words with its value.
+        limit: String,
+    },
+}

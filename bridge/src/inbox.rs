@@ -1,0 +1,251 @@
+//! The loop's many-producer queue with its wake fd: how anything gets back onto a loop.
+//!
+//! Any thread, also one that a foreign library made, [sends](Sender::send); the loop's thread
+//! [drains](Inbox::drain). At most one `eventfd` write is made per sleep of the loop and the fd
+//! carries no data, so it can never fill. [`EventLoop`](crate::EventLoop) has one inside; on its own
+//! an [`Inbox`] is a [`mio::event::Source`] and, through [`AsFd`], works with any loop that can
+//! watch a file descriptor:
+//!
+//! ```
+//! use mio::{Events, Interest, Poll, Token};
+//!
+//! let mut poll = Poll::new()?;
+//! let (mut inbox, sender) = pontoon_bridge::inbox::<String>()?;
+//! poll.registry().register(&mut inbox, Token(0), Interest::READABLE)?;
+//!
+//! std::thread::spawn(move || sender.send("from a foreign thread".to_owned()));
+//!
+//! let mut events = Events::with_capacity(16);
+//! let mut got = Vec::new();
+//! while got.is_empty() {
+//!     poll.poll(&mut events, None)?;
+//!     inbox.drain(256, |message| got.push(message));
+//! }
+//! assert_eq!(got, ["from a foreign thread"]);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+pub(crate) mod chain;
+
+use crate::wake::WakeFd;
+use chain::{Chain, Node, Pushed, Taken};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token, event};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What producers and the consumer share: the chain and the wake fd.
+///
+/// Producers hold it by `Arc`, so the fd outlives a push that is under way while the loop goes
+/// (libuv#2226 freed it between the two).
+#[derive(Debug)]
+pub(crate) struct Mailbox<N: Node> {
+    chain: Chain<N>,
+    wake: WakeFd,
+    rings: AtomicU64,
+}
+
+impl<N: Node> Mailbox<N> {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { chain: Chain::new(), wake: WakeFd::new()?, rings: AtomicU64::new(0) })
+    }
+
+    /// Adds a node and rings if the consumer sleeps; any thread.
+    ///
+    /// # Errors
+    ///
+    /// Gives the node back when the consumer is gone.
+    pub(crate) fn push(&self, node: N) -> Result<(), N> {
+        if self.chain.push(node)? == Pushed::WakeOwed {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    fn ring(&self) {
+        // Relaxed: a statistic.
+        self.rings.fetch_add(1, Relaxed);
+        self.wake.ring();
+    }
+
+    /// The protocol's consumer side.
+    pub(crate) fn chain(&self) -> &Chain<N> {
+        &self.chain
+    }
+
+    pub(crate) fn wake_fd(&self) -> &WakeFd {
+        &self.wake
+    }
+
+    /// Writes to the wake fd so far.
+    pub(crate) fn rings(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.rings.load(Relaxed)
+    }
+}
+
+/// A message and its link, in one allocation.
+#[derive(Debug)]
+struct Letter<T> {
+    next: *mut (),
+    message: T,
+}
+
+// SAFETY: `next` is only touched by the chain, under `Node`'s contract; the message is `Send`.
+unsafe impl<T: Send> Send for Letter<T> {}
+
+// SAFETY: `Box::into_raw` and `from_raw` give up and take back one heap place, aligned for a
+// pointer field; `next` is private to these functions; `Letter` is `Send`.
+unsafe impl<T: Send> Node for Box<Letter<T>> {
+    fn into_raw(self) -> NonNull<()> {
+        NonNull::from(Box::leak(self)).cast()
+    }
+
+    unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        // SAFETY: the caller promises that `raw` came from `into_raw` and is taken back once.
+        unsafe { Box::from_raw(raw.cast::<Letter<T>>().as_ptr()) }
+    }
+
+    unsafe fn set_next(raw: NonNull<()>, next: *mut ()) {
+        // SAFETY: the caller promises that `raw` is a given-up letter reached by this thread alone.
+        unsafe { (*raw.cast::<Letter<T>>().as_ptr()).next = next };
+    }
+
+    unsafe fn next(raw: NonNull<()>) -> *mut () {
+        // SAFETY: as in `set_next`.
+        unsafe { (*raw.cast::<Letter<T>>().as_ptr()).next }
+    }
+}
+
+/// Makes an inbox and its first sender.
+///
+/// # Errors
+///
+/// When the process has no file descriptor left for the wake fd.
+pub fn inbox<T: Send>() -> io::Result<(Inbox<T>, Sender<T>)> {
+    let mailbox = Arc::new(Mailbox::new()?);
+    mailbox.chain.arm();
+    let sender = Sender { mailbox: Arc::clone(&mailbox) };
+    Ok((Inbox { mailbox, rest: Taken::empty() }, sender))
+}
+
+/// The receiving end; lives on the loop's thread. See the [module](self).
+#[derive(Debug)]
+pub struct Inbox<T: Send> {
+    mailbox: Arc<Mailbox<Box<Letter<T>>>>,
+    /// Taken from the chain, not yet handled.
+    rest: Taken<Box<Letter<T>>>,
+}
+
+impl<T: Send> Inbox<T> {
+    /// Handles at most `limit` messages, oldest first per sender; returns how many.
+    ///
+    /// Call it after every return of `poll`, whatever the events were. It leaves the inbox armed:
+    /// the next message makes the fd readable. If messages are left over it rings itself, so the
+    /// next `poll` returns at once and sockets and timers get their turn in between.
+    pub fn drain(&mut self, limit: usize, handle: impl FnMut(T)) -> usize {
+        let handled = self.drain_disarmed(limit, handle);
+        if !self.arm() {
+            self.mailbox.ring();
+        }
+        handled
+    }
+
+    /// As [`drain`](Self::drain), but leaves the inbox disarmed: senders write nothing until
+    /// [`arm`](Self::arm). For a loop that arms just before it sleeps and so pays no write while
+    /// it runs.
+    pub fn drain_disarmed(&mut self, limit: usize, mut handle: impl FnMut(T)) -> usize {
+        self.mailbox.wake.acknowledge_edge();
+        let mut handled = 0;
+        while handled < limit {
+            if self.rest.is_empty() {
+                self.rest = self.mailbox.chain.take();
+            }
+            let Some(letter) = self.rest.next() else { break };
+            handled += 1;
+            handle(letter.message);
+        }
+        handled
+    }
+
+    /// Says that the loop is about to sleep: from now on a message rings the fd. False when
+    /// messages wait: poll without sleeping and drain.
+    #[must_use = "when it is false the loop must not sleep"]
+    pub fn arm(&mut self) -> bool {
+        self.rest.is_empty() && self.mailbox.chain.arm()
+    }
+
+    /// Makes the fd unreadable again. Only loops that watch it level-triggered need this, before
+    /// they drain; mio, tokio's `AsyncFd` and other edge-triggered ones do not.
+    pub fn acknowledge(&mut self) {
+        self.mailbox.wake.acknowledge();
+    }
+
+    /// Writes to the wake fd so far.
+    #[must_use]
+    pub fn wake_writes(&self) -> u64 {
+        self.mailbox.rings()
+    }
+}
+
+impl<T: Send> Drop for Inbox<T> {
+    fn drop(&mut self) {
+        drop(self.mailbox.chain.close());
+    }
+}
+
+impl<T: Send> AsFd for Inbox<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mailbox.wake.as_fd()
+    }
+}
+
+impl<T: Send> event::Source for Inbox<T> {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.as_fd().as_raw_fd()).register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.as_fd().as_raw_fd()).reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        SourceFd(&self.as_fd().as_raw_fd()).deregister(registry)
+    }
+}
+
+/// The sending end; any thread, cheap to clone.
+#[derive(Debug)]
+pub struct Sender<T: Send> {
+    mailbox: Arc<Mailbox<Box<Letter<T>>>>,
+}
+
+impl<T: Send> Sender<T> {
+    /// Puts a message into the inbox and wakes the loop if it sleeps. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back when the inbox is gone.
+    pub fn send(&self, message: T) -> Result<(), Closed<T>> {
+        let letter = Box::new(Letter { next: ptr::null_mut(), message });
+        self.mailbox.push(letter).map_err(|letter| Closed(letter.message))
+    }
+}
+
+impl<T: Send> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { mailbox: Arc::clone(&self.mailbox) }
+    }
+}
+
+/// The inbox is gone; here is the message back.
+#[derive(Debug, thiserror::Error)]
+#[error("the inbox is gone: its event loop has ended, so the message was not sent")]
+pub struct Closed<T>(pub T);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! What a worker keeps between calls, by kind; never leaves its thread.
+
+use crate::call::Interrupt;
+use crate::error::BoxError;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+type Open<S> = Box<dyn Fn() -> Result<S, BoxError> + Send + Sync>;
+type Check<S> = Box<dyn Fn(&mut S) -> Result<(), BoxError> + Send + Sync>;
+type Interrupter<S> = Box<dyn Fn(&S) -> Option<Box<dyn Interrupt>> + Send + Sync>;
+
+/// How sessions of one kind are opened, checked and interrupted. One pool may serve several kinds.
+pub struct SessionKind<S> {
+    id: u64,
+    open: Open<S>,
+    check: Option<Check<S>>,
+    interrupter: Option<Interrupter<S>>,
+}
+
+impl<S: 'static> SessionKind<S> {
+    /// A kind whose sessions are opened by `open`, on the worker, on first use.
+    pub fn new<E: Into<BoxError>>(
+        open: impl Fn() -> Result<S, E> + Send + Sync + 'static,
+    ) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Self {
+            // Relaxed: only uniqueness counts.
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            open: Box::new(move || open().map_err(Into::into)),
+            check: None,
+            interrupter: None,
+        }
+    }
+
+    /// Checks a session before it is used again after it idled for a second or was
+    /// [suspected](Session::suspect); on an error it is replaced by a new one.
+    #[must_use]
+    pub fn check<E: Into<BoxError>>(
+        mut self,
+        check: impl Fn(&mut S) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        self.check = Some(Box::new(move |session| check(session).map_err(Into::into)));
+        self
+    }
+
+    /// How a call that runs in a session is stopped from outside.
+    #[must_use]
+    pub fn interrupter(
+        mut self,
+        interrupter: impl Fn(&S) -> Option<Box<dyn Interrupt>> + Send + Sync + 'static,
+    ) -> Self {
+        self.interrupter = Some(Box::new(interrupter));
+        self
+    }
+
+    pub(crate) fn interrupter_of(&self, session: &S) -> Option<Arc<dyn Interrupt>> {
+        self.interrupter.as_ref().and_then(|make| make(session)).map(Arc::from)
+    }
+}
+
+/// Idle for longer than this, a session is checked before it is used again.
+const CHECK_AFTER_IDLE: Duration = Duration::from_secs(1);
+
+/// A session with the worker's notes about it.
+#[derive(Debug)]
+pub struct Session<S> {
+    inner: S,
+    suspect: bool,
+    discard: bool,
+}
+
+impl<S> Session<S> {
+    /// The library's own object.
+    pub fn get(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Has the session checked before it is used again, for instance after an error.
+    pub fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
+    /// Has the session closed after this call, for instance after it lost its connection.
+    pub fn discard(&mut self) {
+        self.discard = true;
+    }
+}
+
+struct Entry {
+    kind: u64,
+    session: Box<dyn Any>,
+    last_used: Instant,
+}
+
+/// All sessions of one worker.
+pub(crate) struct Sessions {
+    entries: Vec<Entry>,
+    idle_limit: Duration,
+    opened: u64,
+}
+
+impl Sessions {
+    pub(crate) fn new(idle_limit: Duration) -> Self {
+        Self { entries: Vec::new(), idle_limit, opened: 0 }
+    }
+
+    /// Takes the kind's session out, opening or checking it if need be. While it is out, a panic
+    /// discards it.
+    pub(crate) fn take<S: 'static>(
+        &mut self,
+        kind: &SessionKind<S>,
+    ) -> Result<Box<Session<S>>, BoxError> {
+        if let Some(at) = self.entries.iter().position(|entry| entry.kind == kind.id) {
+            let entry = self.entries.swap_remove(at);
+            if let Ok(session) = entry.session.downcast::<Session<S>>()
+                && let Some(session) = checked(kind, session, entry.last_used)
+            {
+                return Ok(session);
+            }
+        }
+        let inner = (kind.open)()?;
+        self.opened += 1;
+        Ok(Box::new(Session { inner, suspect: false, discard: false }))
+    }
+
+    /// Puts a session back, unless the call asked to have it closed.
+    pub(crate) fn put<S: 'static>(&mut self, kind: &SessionKind<S>, session: Box<Session<S>>) {
+        if session.discard {
+            drop_quietly(session);
+        } else {
+            self.entries.push(Entry { kind: kind.id, session, last_used: Instant::now() });
+        }
+    }
+
+    /// Closes what idled too long; says when to look again.
+    pub(crate) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
+        let limit = self.idle_limit;
+        while let Some(at) = self.entries.iter().position(|entry| entry.last_used + limit <= now) {
+            drop_quietly(self.entries.swap_remove(at).session);
+        }
+        self.entries.iter().map(|entry| entry.last_used + limit).min()
+    }
+
+    pub(crate) fn close_all(&mut self) {
+        self.entries.drain(..).for_each(|entry| drop_quietly(entry.session));
+    }
+
+    /// Sessions opened since the last look.
+    pub(crate) fn take_opened(&mut self) -> u64 {
+        std::mem::take(&mut self.opened)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// The session if it is still good.
+fn checked<S: 'static>(
+    kind: &SessionKind<S>,
+    mut session: Box<Session<S>>,
+    last_used: Instant,
+) -> Option<Box<Session<S>>> {
+    let Some(check) = &kind.check else {
+        session.suspect = false;
+        return Some(session);
+    };
+    if !session.suspect && last_used.elapsed() < CHECK_AFTER_IDLE {
+        return Some(session);
+    }
+    match check(session.get()) {
+        Ok(()) => {
+            session.suspect = false;
+            Some(session)
+        }
+        Err(error) => {
+            tracing::info!(%error, "a session failed its check and is replaced");
+            drop_quietly(session);
+            None
+        }
+    }
+}
+
+/// Closing is foreign code too: it may panic.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // Even the panic's own payload may panic when it is dropped; then it is leaked.
+        std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(panic))));
+        tracing::error!("closing a session panicked");
+    }
+}
