@@ -16,8 +16,9 @@ mod deadline;
 mod slot;
 
 pub use completer::{Completer, CompleterStats, call};
+pub(crate) use context::Cancellation;
 pub use context::{CallContext, Interrupt};
-pub(crate) use deadline::Expiry;
+pub(crate) use deadline::{Clock, Expiry};
 pub(crate) use slot::{ClosedWhile, Refused, Slot};
 
 use crate::error::{CallError, SubmitError};
@@ -74,17 +75,28 @@ pub struct Call<T> {
 
 impl<T> Call<T> {
     pub(crate) fn pending(cell: Arc<dyn CallCell<T>>, expiry: Option<Expiry>) -> Self {
-        Self { state: State::Pending(cell), expiry, timings: Timings::default() }
+        Self {
+            state: State::Pending(cell),
+            expiry,
+            timings: Timings::default(),
+        }
     }
 
     pub(crate) fn refused(error: SubmitError) -> Self {
-        Self { state: State::Refused(error), expiry: None, timings: Timings::default() }
+        Self {
+            state: State::Refused(error),
+            expiry: None,
+            timings: Timings::default(),
+        }
     }
 
     /// Ends the call at `deadline` with [`CallError::DeadlineExceeded`], whatever the library does.
     /// The earlier of two deadlines holds.
     pub fn deadline_at(mut self, deadline: Instant) -> Self {
-        let earlier = self.expiry.as_ref().map_or(deadline, |expiry| deadline.min(expiry.at()));
+        let earlier = self
+            .expiry
+            .as_ref()
+            .map_or(deadline, |expiry| deadline.min(expiry.at()));
         if matches!(self.state, State::Pending(_)) {
             self.expiry = Some(Expiry::new(earlier));
         }
@@ -143,7 +155,10 @@ impl<T> Future for Call<T> {
         if let Poll::Ready(finished) = cell.slot().poll(context) {
             return Poll::Ready(call.finish(finished));
         }
-        let expired = call.expiry.as_mut().is_some_and(|expiry| expiry.poll(context).is_ready());
+        let expired = call
+            .expiry
+            .as_mut()
+            .is_some_and(|expiry| expiry.poll(context).is_ready());
         if !expired {
             return Poll::Pending;
         }
@@ -174,6 +189,8 @@ impl<T> fmt::Debug for Call<T> {
             State::Refused(_) => "refused",
             State::Finished => "finished",
         };
-        f.debug_struct("Call").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }

@@ -51,7 +51,11 @@ pub(crate) struct Mailbox<N: Node> {
 
 impl<N: Node> Mailbox<N> {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { chain: Chain::new(), wake: WakeFd::new()?, rings: AtomicU64::new(0) })
+        Ok(Self {
+            chain: Chain::new(),
+            wake: WakeFd::new()?,
+            rings: AtomicU64::new(0),
+        })
     }
 
     /// Adds a node and rings if the consumer sleeps; any thread.
@@ -129,8 +133,16 @@ unsafe impl<T: Send> Node for Box<Letter<T>> {
 pub fn inbox<T: Send>() -> io::Result<(Inbox<T>, Sender<T>)> {
     let mailbox = Arc::new(Mailbox::new()?);
     mailbox.chain.arm();
-    let sender = Sender { mailbox: Arc::clone(&mailbox) };
-    Ok((Inbox { mailbox, rest: Taken::empty() }, sender))
+    let sender = Sender {
+        mailbox: Arc::clone(&mailbox),
+    };
+    Ok((
+        Inbox {
+            mailbox,
+            rest: Taken::empty(),
+        },
+        sender,
+    ))
 }
 
 /// The receiving end; lives on the loop's thread. See the [module](self).
@@ -165,7 +177,9 @@ impl<T: Send> Inbox<T> {
             if self.rest.is_empty() {
                 self.rest = self.mailbox.chain.take();
             }
-            let Some(letter) = self.rest.next() else { break };
+            let Some(letter) = self.rest.next() else {
+                break;
+            };
             handled += 1;
             handle(letter.message);
         }
@@ -205,11 +219,21 @@ impl<T: Send> AsFd for Inbox<T> {
 }
 
 impl<T: Send> event::Source for Inbox<T> {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         SourceFd(&self.as_fd().as_raw_fd()).register(registry, token, interests)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         SourceFd(&self.as_fd().as_raw_fd()).reregister(registry, token, interests)
     }
 
@@ -231,14 +255,21 @@ impl<T: Send> Sender<T> {
     ///
     /// Gives the message back when the inbox is gone.
     pub fn send(&self, message: T) -> Result<(), Closed<T>> {
-        let letter = Box::new(Letter { next: ptr::null_mut(), message });
-        self.mailbox.push(letter).map_err(|letter| Closed(letter.message))
+        let letter = Box::new(Letter {
+            next: ptr::null_mut(),
+            message,
+        });
+        self.mailbox
+            .push(letter)
+            .map_err(|letter| Closed(letter.message))
     }
 }
 
 impl<T: Send> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self { mailbox: Arc::clone(&self.mailbox) }
+        Self {
+            mailbox: Arc::clone(&self.mailbox),
+        }
     }
 }
 

@@ -1,1 +1,48 @@
-//! bridge
+//! Puts any blocking or callback-style library behind an event loop.
+//!
+//! ```text
+//!  loop thread                                     worker thread of pool "db"
+//!  ───────────                                     ──────────────────────────
+//!  admission: full? → refused at once
+//!  submit ───────────── bounded queue ───────────▶ take (oldest first)
+//!  the task is parked                                expired or cancelled → dropped, never run
+//!  the loop serves everyone else                     session: open / check / reuse
+//!                                                    foreign call          ◀── blocks here, only here
+//!  eventfd readable ◀─ written once, only if armed ─ outcome stored, task pushed onto the inbox
+//!  inbox drained in bounded batches
+//!  the task is polled: it resumes
+//! ```
+//!
+//! - [`EventLoop`]: one thread, one `mio::Poll`, `!Send` tasks, timers, sockets, foreign fds.
+//! - [`Pool`]: named, bounded workers, each with a session of the library.
+//! - [`Call`] and [`Completer`]: one unit of foreign work and the handle that finishes it.
+//! - [`Inbox`]: how any thread gets anything onto a loop; also on bare `mio` or any other loop.
+//!
+//! None of them needs another: a [`Call`] is a plain future, so a pool serves tokio and smol as well.
+//!
+//! # Invariants
+//!
+//! Every call has exactly one outcome. The loop never waits. No wake-up is lost and none is wasted.
+//! Nothing is unbounded. Values cross threads, references do not. Foreign code may panic, hang, or
+//! call back twice, inline, late, never, or from any thread; each has a defined, tested result.
+//!
+//! # Example
+//!
+//! Callbacks of a foreign library, handled on a bare `mio` loop: see [`inbox()`].
+
+mod admission;
+mod call;
+mod error;
+pub mod event_loop;
+mod inbox;
+mod pool;
+mod stats;
+mod sync;
+mod wake;
+
+pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Timings, call};
+pub use error::{BoxError, BuildError, CallError, SubmitError};
+pub use event_loop::{EventLoop, LoopHandle, Timer};
+pub use inbox::{Closed, Inbox, Sender, inbox};
+pub use pool::{Pool, PoolBuilder, PoolStats, Session, SessionKind, ShutdownReport, Submission};
+pub use stats::Durations;

@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 /// Makes a call and the handle that completes it, for libraries that call back by themselves.
 #[must_use]
 pub fn call<T: Send + 'static>() -> (Call<T>, Completer<T>) {
-    let cell = Arc::new(Cell { slot: Slot::new(), submitted: Instant::now() });
+    let cell = Arc::new(Cell {
+        slot: Slot::new(),
+        submitted: Instant::now(),
+    });
     // A callback library has the call from the start: it is never skipped, only asked to stop.
     cell.slot.start();
     (Call::pending(cell.clone(), None), Completer { cell })
@@ -54,7 +57,10 @@ impl CompleterStats {
     #[must_use]
     pub fn read() -> Self {
         // Relaxed: statistics.
-        Self { repeated: REPEATED.load(Relaxed), late: LATE.load(Relaxed) }
+        Self {
+            repeated: REPEATED.load(Relaxed),
+            late: LATE.load(Relaxed),
+        }
     }
 }
 
@@ -91,7 +97,12 @@ impl<T: Send + 'static> Completer<T> {
     fn finish(&self, result: Result<T, CallError>) -> bool {
         let at = Instant::now();
         let service = at.saturating_duration_since(self.cell.submitted);
-        let finished = Finished { result, queue: Duration::ZERO, service, at };
+        let finished = Finished {
+            result,
+            queue: Duration::ZERO,
+            service,
+            at,
+        };
         let counter = match self.cell.slot.complete(finished) {
             Ok(()) => return true,
             Err(Refused::Second(_)) => &REPEATED,
@@ -113,6 +124,8 @@ impl<T: Send + 'static> Drop for Completer<T> {
 
 impl<T: Send + 'static> fmt::Debug for Completer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completer").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
+        f.debug_struct("Completer")
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
     }
 }

@@ -18,13 +18,19 @@ pub struct CallContext {
 
 impl CallContext {
     pub(crate) fn new(cancellation: Arc<dyn Cancellation>, deadline: Option<Instant>) -> Self {
-        Self { cancellation: Some(cancellation), deadline }
+        Self {
+            cancellation: Some(cancellation),
+            deadline,
+        }
     }
 
     /// A context that is never cancelled and has no deadline; for tests and code without a caller.
     #[must_use]
     pub fn detached() -> Self {
-        Self { cancellation: None, deadline: None }
+        Self {
+            cancellation: None,
+            deadline: None,
+        }
     }
 
     /// The same context with another deadline, for work that has no cell of its own (a task on the
@@ -38,8 +44,12 @@ impl CallContext {
     /// Whether the outcome is unwanted: the client left or the deadline passed. Stop early if so.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancellation.as_ref().is_some_and(|call| call.is_cancelled())
-            || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+        self.cancellation
+            .as_ref()
+            .is_some_and(|call| call.is_cancelled())
+            || self
+                .deadline
+                .is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// When the outcome becomes worthless.
@@ -51,7 +61,8 @@ impl CallContext {
     /// How long the outcome is still wanted; zero once the deadline has passed.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }
 

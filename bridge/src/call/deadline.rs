@@ -1,11 +1,9 @@
 //! When a waiting call gives up: a timer of the loop that polls it, or of the process's clock
 //! thread when some other executor does.
 
-use crate::event_loop::Timer;
+use crate::event_loop;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -20,7 +18,7 @@ pub(crate) struct Expiry {
 
 #[derive(Debug)]
 enum Alarm {
-    Loop(Timer),
+    Loop(event_loop::Alarm),
     Clock(ClockEntry),
 }
 
@@ -36,9 +34,13 @@ impl Expiry {
     /// Ready once the deadline has passed. The alarm is set on the first look, so a call that
     /// finishes at once costs none.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if matches!(&self.alarm, Some(Alarm::Loop(alarm)) if !alarm.is_home()) {
+            // The call has moved to another thread since.
+            self.alarm = None;
+        }
         let at = self.at;
         match self.alarm.get_or_insert_with(|| Alarm::new(at)) {
-            Alarm::Loop(timer) => Pin::new(timer).poll(context),
+            Alarm::Loop(alarm) => alarm.poll(context),
             Alarm::Clock(entry) => entry.poll(context),
         }
     }
@@ -46,10 +48,7 @@ impl Expiry {
 
 impl Alarm {
     fn new(at: Instant) -> Self {
-        match Timer::try_at(at) {
-            Some(timer) => Self::Loop(timer),
-            None => Self::Clock(ClockEntry { at, id: None }),
-        }
+        event_loop::Alarm::at(at).map_or(Self::Clock(ClockEntry { at, id: None }), Self::Loop)
     }
 }
 
@@ -76,7 +75,10 @@ impl Clock {
     /// When the OS refuses the thread.
     pub(crate) fn get() -> io::Result<&'static Self> {
         static CLOCK: Clock = Clock {
-            alarms: Mutex::new(Alarms { by_time: BTreeMap::new(), next_id: 0 }),
+            alarms: Mutex::new(Alarms {
+                by_time: BTreeMap::new(),
+                next_id: 0,
+            }),
             earlier: Condvar::new(),
         };
         static STARTED: OnceLock<()> = OnceLock::new();
@@ -84,7 +86,9 @@ impl Clock {
             static STARTING: Mutex<()> = Mutex::new(());
             let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
             if STARTED.get().is_none() {
-                thread::Builder::new().name("pontoon-clock".to_owned()).spawn(|| CLOCK.run())?;
+                thread::Builder::new()
+                    .name("pontoon-clock".to_owned())
+                    .spawn(|| CLOCK.run())?;
                 STARTED.get_or_init(|| ());
             }
         }
@@ -122,7 +126,10 @@ impl Clock {
                         .unwrap_or_else(PoisonError::into_inner)
                         .0
                 }
-                None => self.earlier.wait(alarms).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .earlier
+                    .wait(alarms)
+                    .unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
@@ -152,8 +159,13 @@ impl ClockEntry {
             alarms.next_id += 1;
             alarms.next_id
         });
-        alarms.by_time.insert((self.at, id), context.waker().clone());
-        let is_first = alarms.by_time.first_key_value().is_some_and(|(key, _)| key.1 == id);
+        alarms
+            .by_time
+            .insert((self.at, id), context.waker().clone());
+        let is_first = alarms
+            .by_time
+            .first_key_value()
+            .is_some_and(|(key, _)| key.1 == id);
         drop(alarms);
         if is_first {
             clock.earlier.notify_one();

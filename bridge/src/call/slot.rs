@@ -153,7 +153,11 @@ impl<T> Slot<T> {
         }
         let same = self.waker.with_mut(|waker| {
             // SAFETY: WAKER was withdrawn before DONE, so the waker is ours again.
-            unsafe { (*waker).as_ref().is_some_and(|waker| waker.will_wake(context.waker())) }
+            unsafe {
+                (*waker)
+                    .as_ref()
+                    .is_some_and(|waker| waker.will_wake(context.waker()))
+            }
         });
         // AcqRel: as where `poll` sets WAKER.
         if same && self.state.fetch_or(WAKER, AcqRel) & DONE == 0 {

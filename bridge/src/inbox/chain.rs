@@ -71,7 +71,10 @@ pub(crate) struct Chain<N: Node> {
 
 impl<N: Node> Chain<N> {
     pub(crate) fn new() -> Self {
-        Self { head: AtomicPtr::new(EMPTY), nodes: PhantomData }
+        Self {
+            head: AtomicPtr::new(EMPTY),
+            nodes: PhantomData,
+        }
     }
 
     /// Adds a node; any thread.
@@ -95,7 +98,10 @@ impl<N: Node> Chain<N> {
             // Release: publishes the node's content and `next` to the Acquire swap in `take`.
             // Earlier pushers' nodes are published by the release sequence, since every change
             // of the word is a read-modify-write. Relaxed on failure: the value is only a guess.
-            match self.head.compare_exchange_weak(head, raw.as_ptr(), Release, Relaxed) {
+            match self
+                .head
+                .compare_exchange_weak(head, raw.as_ptr(), Release, Relaxed)
+            {
                 Ok(ARMED) => return Ok(Pushed::WakeOwed),
                 Ok(_) => return Ok(Pushed::Quiet),
                 Err(now) => head = now,
@@ -125,13 +131,6 @@ impl<N: Node> Chain<N> {
             // Armed already, by an earlier call that nobody answered.
             Err(head) => head == ARMED,
         }
-    }
-
-    /// Whether a take would bring nothing; the consumer only. Does not disarm.
-    pub(crate) fn is_empty(&self) -> bool {
-        // Relaxed: a hint; `take` and `arm` decide.
-        let head = self.head.load(Relaxed);
-        head.is_null() || head == ARMED || head == CLOSED
     }
 
     /// Takes all that is here, oldest first, and disarms; the consumer only.
@@ -169,7 +168,10 @@ unsafe impl<N: Node> Send for Taken<N> {}
 
 impl<N: Node> Taken<N> {
     pub(crate) const fn empty() -> Self {
-        Self { first: EMPTY, nodes: PhantomData }
+        Self {
+            first: EMPTY,
+            nodes: PhantomData,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -178,7 +180,11 @@ impl<N: Node> Taken<N> {
 
     /// Turns the newest-first list that starts at `head` round.
     fn reversed(head: *mut ()) -> Self {
-        let mut newest_first = if head == ARMED || head == CLOSED { EMPTY } else { head };
+        let mut newest_first = if head == ARMED || head == CLOSED {
+            EMPTY
+        } else {
+            head
+        };
         let mut first = EMPTY;
         while let Some(node) = NonNull::new(newest_first) {
             // SAFETY: the swap made this list ours alone, and each node was given by `into_raw`.
@@ -187,7 +193,10 @@ impl<N: Node> Taken<N> {
             unsafe { N::set_next(node, first) };
             first = node.as_ptr();
         }
-        Self { first, nodes: PhantomData }
+        Self {
+            first,
+            nodes: PhantomData,
+        }
     }
 }
 

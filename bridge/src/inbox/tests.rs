@@ -25,7 +25,11 @@ fn many_messages_cost_one_write_per_sleep_and_none_while_the_loop_runs() {
     for number in 0..1000 {
         sender.send(number).unwrap();
     }
-    assert_eq!(inbox.wake_writes(), 1, "the first message finds the inbox armed, the rest do not");
+    assert_eq!(
+        inbox.wake_writes(),
+        1,
+        "the first message finds the inbox armed, the rest do not"
+    );
     inbox.drain_disarmed(usize::MAX, drop);
     for number in 0..1000 {
         sender.send(number).unwrap();
@@ -42,7 +46,9 @@ fn many_messages_cost_one_write_per_sleep_and_none_while_the_loop_runs() {
 fn a_message_left_over_by_the_limit_makes_the_next_poll_return() {
     let mut poll = Poll::new().unwrap();
     let (mut inbox, sender) = inbox().unwrap();
-    poll.registry().register(&mut inbox, Token(7), Interest::READABLE).unwrap();
+    poll.registry()
+        .register(&mut inbox, Token(7), Interest::READABLE)
+        .unwrap();
     let mut events = Events::with_capacity(4);
     (0..3).for_each(|n| sender.send(n).unwrap());
     for _ in 0..3 {
@@ -74,10 +80,14 @@ fn eight_foreign_threads_lose_no_message_to_a_loop_that_sleeps_between_them() {
     const PER_THREAD: u64 = 20_000;
     let mut poll = Poll::new().unwrap();
     let (mut inbox, sender) = inbox().unwrap();
-    poll.registry().register(&mut inbox, Token(0), Interest::READABLE).unwrap();
+    poll.registry()
+        .register(&mut inbox, Token(0), Interest::READABLE)
+        .unwrap();
     for thread_number in 0..8 {
         let sender = sender.clone();
-        thread::spawn(move || (0..PER_THREAD).for_each(|n| sender.send((thread_number, n)).unwrap()));
+        thread::spawn(move || {
+            (0..PER_THREAD).for_each(|n| sender.send((thread_number, n)).unwrap())
+        });
     }
     let mut events = Events::with_capacity(4);
     let mut next = [0; 8];

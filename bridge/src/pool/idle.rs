@@ -38,7 +38,10 @@ pub(crate) struct Idle {
 
 impl Idle {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { stack: Mutex::new(Vec::with_capacity(workers)), summary: AtomicUsize::new(0) }
+        Self {
+            stack: Mutex::new(Vec::with_capacity(workers)),
+            summary: AtomicUsize::new(0),
+        }
     }
 
     fn stack(&self) -> impl std::ops::DerefMut<Target = Vec<(usize, Thread)>> + '_ {
@@ -82,7 +85,11 @@ impl Idle {
         stack.push((worker, thread));
         // Relaxed: changed only under the lock.
         let summary = self.summary.load(Relaxed) + ONE_IDLE;
-        let summary = if was_searching { summary & !SEARCHING } else { summary };
+        let summary = if was_searching {
+            summary & !SEARCHING
+        } else {
+            summary
+        };
         // Relaxed: as in `wake_one`.
         self.summary.store(summary, Relaxed);
         drop(stack);
@@ -98,7 +105,8 @@ impl Idle {
         };
         stack.remove(at);
         // Relaxed, Relaxed: changed only under the lock.
-        self.summary.store(self.summary.load(Relaxed) - ONE_IDLE, Relaxed);
+        self.summary
+            .store(self.summary.load(Relaxed) - ONE_IDLE, Relaxed);
         true
     }
 
@@ -112,7 +120,8 @@ impl Idle {
     pub(crate) fn found_work(&self) {
         let stack = self.stack();
         // Relaxed, Relaxed: changed only under the lock.
-        self.summary.store(self.summary.load(Relaxed) & !SEARCHING, Relaxed);
+        self.summary
+            .store(self.summary.load(Relaxed) & !SEARCHING, Relaxed);
         drop(stack);
         // SeqCst fence: partner of the one in `work_was_queued`.
         fence(SeqCst);

@@ -23,9 +23,7 @@ pub struct SessionKind<S> {
 
 impl<S: 'static> SessionKind<S> {
     /// A kind whose sessions are opened by `open`, on the worker, on first use.
-    pub fn new<E: Into<BoxError>>(
-        open: impl Fn() -> Result<S, E> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new<E: Into<BoxError>>(open: impl Fn() -> Result<S, E> + Send + Sync + 'static) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
             // Relaxed: only uniqueness counts.
@@ -57,8 +55,15 @@ impl<S: 'static> SessionKind<S> {
         self
     }
 
+    pub(crate) fn is_interruptible(&self) -> bool {
+        self.interrupter.is_some()
+    }
+
     pub(crate) fn interrupter_of(&self, session: &S) -> Option<Arc<dyn Interrupt>> {
-        self.interrupter.as_ref().and_then(|make| make(session)).map(Arc::from)
+        self.interrupter
+            .as_ref()
+            .and_then(|make| make(session))
+            .map(Arc::from)
     }
 }
 
@@ -105,7 +110,11 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(idle_limit: Duration) -> Self {
-        Self { entries: Vec::new(), idle_limit, opened: 0 }
+        Self {
+            entries: Vec::new(),
+            idle_limit,
+            opened: 0,
+        }
     }
 
     /// Takes the kind's session out, opening or checking it if need be. While it is out, a panic
@@ -124,7 +133,11 @@ impl Sessions {
         }
         let inner = (kind.open)()?;
         self.opened += 1;
-        Ok(Box::new(Session { inner, suspect: false, discard: false }))
+        Ok(Box::new(Session {
+            inner,
+            suspect: false,
+            discard: false,
+        }))
     }
 
     /// Puts a session back, unless the call asked to have it closed.
@@ -132,21 +145,38 @@ impl Sessions {
         if session.discard {
             drop_quietly(session);
         } else {
-            self.entries.push(Entry { kind: kind.id, session, last_used: Instant::now() });
+            self.entries.push(Entry {
+                kind: kind.id,
+                session,
+                last_used: Instant::now(),
+            });
         }
     }
 
-    /// Closes what idled too long; says when to look again.
-    pub(crate) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
+    /// When the next session will have idled too long.
+    pub(crate) fn close_time(&self) -> Option<Instant> {
+        self.entries
+            .iter()
+            .map(|entry| entry.last_used + self.idle_limit)
+            .min()
+    }
+
+    /// Closes what idled too long.
+    pub(crate) fn close_idle(&mut self, now: Instant) {
         let limit = self.idle_limit;
-        while let Some(at) = self.entries.iter().position(|entry| entry.last_used + limit <= now) {
+        while let Some(at) = self
+            .entries
+            .iter()
+            .position(|entry| entry.last_used + limit <= now)
+        {
             drop_quietly(self.entries.swap_remove(at).session);
         }
-        self.entries.iter().map(|entry| entry.last_used + limit).min()
     }
 
     pub(crate) fn close_all(&mut self) {
-        self.entries.drain(..).for_each(|entry| drop_quietly(entry.session));
+        self.entries
+            .drain(..)
+            .for_each(|entry| drop_quietly(entry.session));
     }
 
     /// Sessions opened since the last look.
@@ -191,5 +221,13 @@ pub(crate) fn drop_quietly<T>(value: T) {
         // Even the panic's own payload may panic when it is dropped; then it is leaked.
         std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(panic))));
         tracing::error!("closing a session panicked");
+    }
+}
+
+impl<S> std::fmt::Debug for SessionKind<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionKind")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,421 @@
+//! One thread, one `mio::Poll`: tasks, readiness, timers, posted closures, the inbox.
+//!
+//! ```text
+//!           ┌──────────────────────────── one turn ───────────────────────────┐
+//!  ready tasks → posted closures → arm the inbox → poll → inbox → I/O → timers → …
+//!           └─ bounded ─┘            (only if nothing is left to do)  └ bounded ┘
+//! ```
+//!
+//! Everything here is `!Send` and belongs to the loop's thread, except [`LoopHandle`]. The work of a
+//! turn is bounded, so that sockets, timers and the inbox each get their share; how long turns take is
+//! recorded as the loop's lag.
+//!
+//! ```
+//! use pontoon_bridge::event_loop::{self, EventLoop};
+//! use std::time::Duration;
+//!
+//! let event_loop = EventLoop::new()?;
+//! let sum = event_loop.block_on(async {
+//!     let task = event_loop::spawn(async {
+//!         event_loop::sleep(Duration::from_millis(5)).await;
+//!         40
+//!     });
+//!     task.await + 2
+//! });
+//! assert_eq!(sum, 42);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod io;
+mod local;
+mod net;
+mod shared;
+mod task;
+mod timer;
+mod wheel;
+
+pub use io::{AsyncFd, Direction};
+pub use mio::Interest;
+pub use net::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use shared::{LoopGone, LoopHandle};
+pub use task::Task;
+pub(crate) use timer::Alarm;
+pub use timer::{TimedOut, Timer, sleep, timeout};
+
+use crate::stats::Durations;
+use local::{Entered, Local, Posted};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::Result;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+/// Tasks polled per turn before sockets and timers are looked at again.
+const TASKS_PER_TURN: usize = 512;
+/// Messages moved from the inbox to the ready tasks per turn.
+const INBOX_PER_TURN: usize = 512;
+/// Timers fired per turn.
+const TIMERS_PER_TURN: usize = 512;
+/// Posted closures run per turn.
+const POSTED_PER_TURN: usize = 512;
+/// How long a loop that ends waits for threads that are waking one of its tasks just now.
+const LAST_WAKES: Duration = Duration::from_secs(1);
+
+/// An event loop; it lives on the thread that made it.
+#[derive(Debug)]
+pub struct EventLoop {
+    local: Rc<Local>,
+}
+
+/// What a loop has done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LoopStats {
+    /// Turns so far.
+    pub turns: u64,
+    /// Turns in which it slept.
+    pub sleeps: u64,
+    /// Writes to its wake fd by other threads: at most one per sleep.
+    pub wake_writes: u64,
+    /// Tasks alive.
+    pub tasks: usize,
+    /// Timers pending.
+    pub timers: usize,
+    /// Lag: how long each turn kept the next event waiting. Count, quantiles, maximum.
+    pub lag_p50: Duration,
+    /// See `lag_p50`.
+    pub lag_p99: Duration,
+    /// See `lag_p50`.
+    pub lag_max: Duration,
+}
+
+impl EventLoop {
+    /// Makes a loop on this thread.
+    ///
+    /// # Errors
+    ///
+    /// When no file descriptor is left for the poll and the wake fd.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            local: Rc::new(Local::new()?),
+        })
+    }
+
+    /// Reaches the loop from other threads.
+    #[must_use]
+    pub fn handle(&self) -> LoopHandle {
+        LoopHandle::new(self.local.shared())
+    }
+
+    /// Starts a task; it runs while [`block_on`](Self::block_on) does.
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        task::spawn(&self.local, future)
+    }
+
+    /// Runs the loop until `future` is ready. Tasks that are left stay, for the next `block_on`.
+    ///
+    /// # Panics
+    ///
+    /// With `future`'s own panic; when called inside a running loop; and when polling the OS for
+    /// events fails, which only a bug or a closed poll fd makes happen.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            local::try_current().is_none(),
+            "a loop runs on this thread already: use `spawn`"
+        );
+        let _entered = Entered::new(&self.local);
+        let woken = Arc::new(MainWaker::new(self.handle()));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        let mut turn_began = Instant::now();
+        loop {
+            if woken.take()
+                && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+            {
+                return output;
+            }
+            self.local.run_ready();
+            self.local.run_posted();
+            turn_began = self.local.wait(turn_began, woken.is_set());
+        }
+    }
+
+    /// What the loop has done so far.
+    #[must_use]
+    pub fn stats(&self) -> LoopStats {
+        self.local.stats()
+    }
+}
+
+impl Local {
+    /// Polls tasks that are due, but not those that become due meanwhile without end.
+    fn run_ready(&self) {
+        for _ in 0..TASKS_PER_TURN {
+            let Some(due) = self.ready.borrow_mut().pop_front() else {
+                return;
+            };
+            due.run();
+        }
+    }
+
+    /// Runs what was posted for later in this turn.
+    fn run_posted(&self) {
+        for _ in 0..POSTED_PER_TURN {
+            let Some(posted) = self.posted.borrow_mut().pop_front() else {
+                return;
+            };
+            // A panic in it must not end the loop; the panic hook has reported it.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(posted));
+        }
+    }
+
+    /// Whether anything can be done without an event.
+    fn has_work(&self) -> bool {
+        !self.ready.borrow().is_empty()
+            || !self.rest.borrow().is_empty()
+            || !self.posted.borrow().is_empty()
+            || !self.posted_next.borrow().is_empty()
+    }
+
+    /// Ends a turn: sleeps if there is nothing to do, then collects what has happened. Gives the
+    /// moment at which the next turn began.
+    fn wait(&self, turn_began: Instant, main_is_due: bool) -> Instant {
+        let now = Instant::now();
+        self.lag
+            .borrow_mut()
+            .record(now.saturating_duration_since(turn_began));
+        self.turns.set(self.turns.get() + 1);
+        let chain = self.shared().mailbox().chain();
+        let timeout = if main_is_due || self.has_work() || !chain.arm() {
+            Some(Duration::ZERO)
+        } else {
+            self.timers.until_next(now)
+        };
+        if timeout != Some(Duration::ZERO) {
+            self.sleeps.set(self.sleeps.get() + 1);
+        }
+        let polled = self.driver.turn(timeout);
+        let began = Instant::now();
+        self.take_inbox();
+        self.fire_timers(began);
+        self.posted
+            .borrow_mut()
+            .append(&mut self.posted_next.borrow_mut());
+        if let Err(error) = polled {
+            panic!("the event loop cannot wait for events any more: {error}");
+        }
+        began
+    }
+
+    /// Moves what other threads sent to the ready tasks, bounded; this disarms the inbox.
+    fn take_inbox(&self) {
+        self.shared().mailbox().wake_fd().acknowledge_edge();
+        let mut rest = self.rest.borrow_mut();
+        let mut ready = self.ready.borrow_mut();
+        for _ in 0..INBOX_PER_TURN {
+            if rest.is_empty() {
+                *rest = self.shared().mailbox().chain().take();
+            }
+            let Some(due) = rest.next() else { return };
+            ready.push_back(due);
+        }
+    }
+
+    fn fire_timers(&self, now: Instant) {
+        let mut due = Vec::new();
+        let more = self.timers.expire(now, TIMERS_PER_TURN, &mut due);
+        due.into_iter().for_each(Waker::wake);
+        if more {
+            // Come back at once: `until_next` gives zero while timers are due.
+            debug_assert!(
+                self.timers
+                    .until_next(now)
+                    .is_some_and(|wait| wait.is_zero())
+            );
+        }
+    }
+
+    fn stats(&self) -> LoopStats {
+        let lag: &Durations = &self.lag.borrow();
+        LoopStats {
+            turns: self.turns.get(),
+            sleeps: self.sleeps.get(),
+            wake_writes: self.shared().mailbox().rings(),
+            tasks: self.tasks.borrow().len(),
+            timers: self.timers.pending(),
+            lag_p50: lag.quantile(0.5),
+            lag_p99: lag.quantile(0.99),
+            lag_max: lag.max(),
+        }
+    }
+
+    /// Drops every task's future on this thread, then refuses what other threads still send.
+    fn end(&self) {
+        let _ = std::mem::take(&mut *self.posted.borrow_mut());
+        let _ = std::mem::take(&mut *self.posted_next.borrow_mut());
+        let until = Instant::now() + LAST_WAKES;
+        while !self.tasks.borrow().is_empty() && Instant::now() < until {
+            let wakers: Vec<_> = self
+                .tasks
+                .borrow()
+                .iter()
+                .filter_map(|(_, waker)| waker.clone())
+                .collect();
+            wakers.into_iter().for_each(Waker::wake);
+            self.drop_due();
+            // A task that another thread is waking just now arrives in the inbox any moment.
+            if !self.tasks.borrow().is_empty() {
+                thread::yield_now();
+            }
+        }
+        let rest = self.shared().mailbox().chain().close();
+        rest.for_each(drop);
+        self.drop_due();
+    }
+
+    fn drop_due(&self) {
+        loop {
+            let mut due: VecDeque<_> = std::mem::take(&mut *self.ready.borrow_mut());
+            due.extend(self.rest.replace(crate::inbox::chain::Taken::empty()));
+            due.extend(self.shared().mailbox().chain().take());
+            if due.is_empty() {
+                return;
+            }
+            // Dropping a due task drops its future, which may wake or spawn others.
+            drop(due);
+        }
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        let _entered = Entered::new(&self.local);
+        self.local.end();
+    }
+}
+
+/// Wakes the future that `block_on` runs.
+struct MainWaker {
+    due: AtomicBool,
+    home: ThreadId,
+    handle: LoopHandle,
+}
+
+impl MainWaker {
+    fn new(handle: LoopHandle) -> Self {
+        Self {
+            due: AtomicBool::new(true),
+            home: thread::current().id(),
+            handle,
+        }
+    }
+
+    fn is_set(&self) -> bool {
+        // Acquire: partner of the Release in `wake_by_ref`.
+        self.due.load(Acquire)
+    }
+
+    fn take(&self) -> bool {
+        // Acquire: partner of the Release in `wake_by_ref`.
+        self.due.swap(false, Acquire)
+    }
+}
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release: partner of the Acquire in `take`.
+        let was_due = self.due.swap(true, Release);
+        if !was_due && thread::current().id() != self.home {
+            // The flag alone would not end a sleep; the inbox does. A loop that is gone has
+            // nobody to wake.
+            let _ = self.handle.post(|| {});
+        }
+    }
+}
+
+/// Starts a task on the current loop.
+///
+/// # Panics
+///
+/// Outside an event loop.
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    task::spawn(&local::current(), future)
+}
+
+/// Reaches the current loop from other threads.
+///
+/// # Panics
+///
+/// Outside an event loop.
+#[must_use]
+pub fn handle() -> LoopHandle {
+    LoopHandle::new(local::current().shared())
+}
+
+/// Runs `f` later in this turn of the current loop, after the tasks that are due.
+///
+/// # Panics
+///
+/// Outside an event loop.
+pub fn post(f: impl FnOnce() + 'static) {
+    push(&local::current().posted, Box::new(f));
+}
+
+/// Runs `f` in the next turn of the current loop, after it has looked at sockets and timers.
+///
+/// # Panics
+///
+/// Outside an event loop.
+pub fn post_next(f: impl FnOnce() + 'static) {
+    push(&local::current().posted_next, Box::new(f));
+}
+
+fn push(queue: &RefCell<VecDeque<Posted>>, posted: Posted) {
+    queue.borrow_mut().push_back(posted);
+}
+
+/// Lets the other due tasks, sockets and timers of the current loop have their turn first.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What the current loop has done so far.
+///
+/// # Panics
+///
+/// Outside an event loop.
+#[must_use]
+pub fn stats() -> LoopStats {
+    local::current().stats()
+}
+
+#[cfg(test)]
+mod tests;

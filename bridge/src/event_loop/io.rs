@@ -1,0 +1,339 @@
+//! Readiness of sockets and foreign file descriptors, edge-triggered by `mio`.
+
+use super::local::{self, Local};
+use crate::wake::WakeFd;
+use mio::event::{Event, Source};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::rc::{Rc, Weak};
+use std::task::{self, Context, Waker};
+use std::time::Duration;
+
+/// Events taken per turn; the rest comes with the next.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// The wake fd's token; sources count from 0 and never get there.
+const WAKE: Token = Token(usize::MAX);
+
+/// One direction of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Bytes to read, a connection to accept, or the end of the stream.
+    Read,
+    /// Room to write, or an error.
+    Write,
+}
+
+/// What the loop knows of one registered source.
+#[derive(Debug)]
+struct Readiness {
+    /// Distinguishes this source from earlier ones with the same index.
+    generation: u32,
+    ready: [Cell<bool>; 2],
+    /// The peer has ended its side, or the connection is broken.
+    read_closed: Cell<bool>,
+    wakers: [RefCell<Option<Waker>>; 2],
+}
+
+impl Readiness {
+    fn note(&self, direction: Direction) {
+        self.ready[direction as usize].set(true);
+        let waker = self.wakers[direction as usize].borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn note_event(&self, event: &Event) {
+        let broken = event.is_error();
+        if event.is_read_closed() || broken {
+            self.read_closed.set(true);
+        }
+        if event.is_readable() || event.is_read_closed() || broken {
+            self.note(Direction::Read);
+        }
+        if event.is_writable() || event.is_write_closed() || broken {
+            self.note(Direction::Write);
+        }
+    }
+}
+
+/// The loop's `mio::Poll` and the sources it watches.
+pub(super) struct Driver {
+    poll: RefCell<Poll>,
+    events: RefCell<Events>,
+    sources: RefCell<Slab<Rc<Readiness>>>,
+    generation: Cell<u32>,
+}
+
+impl Driver {
+    pub(super) fn new(wake: &WakeFd) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let wake = wake.as_fd().as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&wake), WAKE, Interest::READABLE)?;
+        Ok(Self {
+            poll: poll.into(),
+            events: Events::with_capacity(EVENTS_PER_TURN).into(),
+            sources: RefCell::default(),
+            generation: Cell::new(0),
+        })
+    }
+
+    /// Waits for events for at most `timeout` (`None`: for ever) and wakes their tasks.
+    pub(super) fn turn(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        match self.poll.borrow_mut().poll(&mut events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(_) => return Ok(()),
+            Ok(()) => {}
+        }
+        for event in events.iter().filter(|event| event.token() != WAKE) {
+            let (index, generation) = unpack(event.token());
+            let source = self.sources.borrow().get(index).cloned();
+            // An event of a source that has just gone must not touch the one that took its place.
+            if let Some(source) = source.filter(|source| source.generation == generation) {
+                source.note_event(event);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        source: &mut dyn Source,
+        interest: Interest,
+    ) -> io::Result<(Token, Rc<Readiness>)> {
+        let generation = self.generation.get().wrapping_add(1) & GENERATIONS;
+        self.generation.set(generation);
+        let readiness = Rc::new(Readiness {
+            generation,
+            ready: Default::default(),
+            read_closed: Cell::new(false),
+            wakers: Default::default(),
+        });
+        let index = self.sources.borrow_mut().insert(Rc::clone(&readiness));
+        let token = pack(index, generation);
+        match self
+            .poll
+            .borrow()
+            .registry()
+            .register(source, token, interest)
+        {
+            Ok(()) => Ok((token, readiness)),
+            Err(error) => {
+                self.sources.borrow_mut().remove(index);
+                Err(error)
+            }
+        }
+    }
+}
+
+const INDEX_BITS: u32 = 32;
+/// One bit less than there is room for, so that no source has the wake fd's token.
+const GENERATIONS: u32 = u32::MAX >> 1;
+
+fn pack(index: usize, generation: u32) -> Token {
+    Token((generation as usize) << INDEX_BITS | index)
+}
+
+fn unpack(token: Token) -> (usize, u32) {
+    let index = token.0 & ((1 << INDEX_BITS) - 1);
+    (index, (token.0 >> INDEX_BITS) as u32)
+}
+
+/// A source's place in its loop. The owner deregisters it before the fd is closed.
+#[derive(Debug)]
+pub(super) struct Registration {
+    local: Weak<Local>,
+    token: Token,
+    readiness: Rc<Readiness>,
+}
+
+impl Registration {
+    pub(super) fn new(source: &mut dyn Source, interest: Interest) -> io::Result<Self> {
+        let local = local::try_current().ok_or_else(|| {
+            io::Error::other("no event loop runs on this thread: make sockets in a task of a loop")
+        })?;
+        let (token, readiness) = local.driver.add(source, interest)?;
+        Ok(Self {
+            local: Rc::downgrade(&local),
+            token,
+            readiness,
+        })
+    }
+
+    /// Ready when the source may be ready; try it, and [`clear`](Self::clear) when it was not.
+    pub(super) fn poll_ready(&self, direction: Direction, context: &Context<'_>) -> task::Poll<()> {
+        if self.readiness.ready[direction as usize].get() {
+            return task::Poll::Ready(());
+        }
+        let mut waker = self.readiness.wakers[direction as usize].borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
+            *waker = Some(context.waker().clone());
+        }
+        task::Poll::Pending
+    }
+
+    /// The source would block: wait for the next edge.
+    pub(super) fn clear(&self, direction: Direction) {
+        self.readiness.ready[direction as usize].set(false);
+    }
+
+    /// The source gave less than was asked for, so its next try would block; not so once its end
+    /// was seen, for which there is no further edge.
+    pub(super) fn clear_after_partial(&self, direction: Direction) {
+        if direction == Direction::Write || !self.readiness.read_closed.get() {
+            self.clear(direction);
+        }
+    }
+
+    pub(super) fn is_read_closed(&self) -> bool {
+        self.readiness.read_closed.get()
+    }
+
+    /// Changes the interest, or repeats it: the OS then reports readiness that is already there.
+    pub(super) fn rearm(&self, source: &mut dyn Source, interest: Interest) -> io::Result<()> {
+        let Some(local) = self.local.upgrade() else {
+            return Ok(());
+        };
+        let poll = local.driver.poll.borrow();
+        poll.registry().reregister(source, self.token, interest)
+    }
+
+    pub(super) fn remove(&self, source: &mut dyn Source) {
+        let Some(local) = self.local.upgrade() else {
+            return;
+        };
+        // An fd that the library has closed already is gone from the poll as well.
+        let _ = local.driver.poll.borrow().registry().deregister(source);
+        let (index, generation) = unpack(self.token);
+        let mut sources = local.driver.sources.borrow_mut();
+        if sources
+            .get(index)
+            .is_some_and(|source| source.generation == generation)
+        {
+            drop(sources.remove(index));
+        }
+    }
+}
+
+/// A foreign file descriptor that the loop watches: a library's socket, a pipe, a signalfd.
+///
+/// Readiness is edge-triggered: after [`ready`](Self::ready), use the fd until it would block, then
+/// call [`clear`](Self::clear). [`rearm`](Self::rearm) asks the OS to report what is ready now once
+/// more, for libraries that read as much as they like. Drop the `AsyncFd`, or take the library's
+/// object out with [`into_inner`](Self::into_inner), before the library closes the fd.
+pub struct AsyncFd<T: AsFd> {
+    /// Always there, but for `into_inner`.
+    inner: Option<T>,
+    fd: RawFd,
+    registration: Registration,
+}
+
+impl<T: AsFd> AsyncFd<T> {
+    /// Watches `inner`'s fd on the current loop. The fd must be non-blocking if it is read or
+    /// written on the loop.
+    ///
+    /// # Errors
+    ///
+    /// Outside a loop, and when the OS cannot watch this fd (a regular file, or watched already).
+    pub fn new(inner: T, interest: Interest) -> io::Result<Self> {
+        let fd = inner.as_fd().as_raw_fd();
+        let registration = Registration::new(&mut SourceFd(&fd), interest)?;
+        Ok(Self {
+            inner: Some(inner),
+            fd,
+            registration,
+        })
+    }
+
+    /// The watched object.
+    ///
+    /// # Panics
+    ///
+    /// Never: only [`into_inner`](Self::into_inner) takes it out, and that consumes `self`.
+    pub fn get_ref(&self) -> &T {
+        self.inner
+            .as_ref()
+            .expect("taken out by `into_inner` only, which consumes self")
+    }
+
+    /// Waits until the fd may be ready.
+    pub async fn ready(&self, direction: Direction) {
+        std::future::poll_fn(|context| self.registration.poll_ready(direction, context)).await;
+    }
+
+    /// As [`ready`](Self::ready), for hand-written futures.
+    pub fn poll_ready(&self, direction: Direction, context: &Context<'_>) -> task::Poll<()> {
+        self.registration.poll_ready(direction, context)
+    }
+
+    /// The fd would block: wait for the next edge.
+    pub fn clear(&self, direction: Direction) {
+        self.registration.clear(direction);
+    }
+
+    /// Watches for `interest` from now on, and reports again what is ready already.
+    ///
+    /// # Errors
+    ///
+    /// When the fd is not watched any more, as after the library closed it.
+    pub fn rearm(&self, interest: Interest) -> io::Result<()> {
+        self.registration.rearm(&mut SourceFd(&self.fd), interest)
+    }
+
+    /// Runs `f` each time the fd is ready until it does something other than block.
+    ///
+    /// # Errors
+    ///
+    /// What `f` returns, except `WouldBlock`.
+    pub async fn io<R>(
+        &self,
+        direction: Direction,
+        mut f: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            self.ready(direction).await;
+            match f(self.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Stops watching and gives the object back.
+    ///
+    /// # Panics
+    ///
+    /// Never, as [`get_ref`](Self::get_ref).
+    pub fn into_inner(mut self) -> T {
+        self.registration.remove(&mut SourceFd(&self.fd));
+        self.inner.take().expect("taken out here only")
+    }
+}
+
+impl<T: AsFd> Drop for AsyncFd<T> {
+    fn drop(&mut self) {
+        if self.inner.is_some() {
+            self.registration.remove(&mut SourceFd(&self.fd));
+        }
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFd")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}

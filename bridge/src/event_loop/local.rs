@@ -1,0 +1,138 @@
+//! What only the loop's own thread touches; no locks, no atomics.
+
+use super::io::Driver;
+use super::shared::Shared;
+use super::task::Due;
+use super::timer::Timers;
+use crate::inbox::chain::Taken;
+use crate::stats::Durations;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
+
+pub(super) type Posted = Box<dyn FnOnce()>;
+
+/// Distinguishes the loops of a process, also those that are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LoopId(u64);
+
+/// The loop's own state.
+pub(crate) struct Local {
+    id: LoopId,
+    shared: Arc<Shared>,
+    pub(super) driver: Driver,
+    pub(super) timers: Timers,
+    /// Tasks to be polled, oldest wake first.
+    pub(super) ready: RefCell<VecDeque<Due>>,
+    /// Taken from the inbox, not yet in `ready`.
+    pub(super) rest: RefCell<Taken<Due>>,
+    /// To be run later in this turn.
+    pub(super) posted: RefCell<VecDeque<Posted>>,
+    /// To be run in the next turn.
+    pub(super) posted_next: RefCell<VecDeque<Posted>>,
+    /// The wakers of all tasks whose futures live.
+    pub(super) tasks: RefCell<Slab<Option<Waker>>>,
+    pub(super) lag: RefCell<Durations>,
+    pub(super) turns: Cell<u64>,
+    pub(super) sleeps: Cell<u64>,
+}
+
+impl Local {
+    pub(super) fn new() -> io::Result<Self> {
+        let shared = Arc::new(Shared::new()?);
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Ok(Self {
+            // Relaxed: only uniqueness counts.
+            id: LoopId(NEXT_ID.fetch_add(1, Relaxed)),
+            driver: Driver::new(shared.mailbox().wake_fd())?,
+            shared,
+            timers: Timers::new(),
+            ready: RefCell::default(),
+            rest: RefCell::new(Taken::empty()),
+            posted: RefCell::default(),
+            posted_next: RefCell::default(),
+            tasks: RefCell::default(),
+            lag: RefCell::default(),
+            turns: Cell::new(0),
+            sleeps: Cell::new(0),
+        })
+    }
+
+    pub(super) fn id(&self) -> LoopId {
+        self.id
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("tasks", &self.tasks.borrow().len())
+            .field("timers", &self.timers.pending())
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+/// The loop that runs on this thread now.
+pub(super) fn try_current() -> Option<Rc<Local>> {
+    CURRENT
+        .try_with(|current| current.borrow().clone())
+        .ok()
+        .flatten()
+}
+
+/// The loop that runs on this thread now.
+///
+/// # Panics
+///
+/// When there is none.
+pub(super) fn current() -> Rc<Local> {
+    try_current().expect("no event loop runs on this thread: call this from a task of a loop")
+}
+
+/// Puts a due task straight into the ready queue if `shared`'s loop runs on this thread; gives it
+/// back otherwise.
+pub(super) fn push_if_current(shared: &Arc<Shared>, due: Due) -> Option<Due> {
+    let mut due = Some(due);
+    // A thread that ends has no current loop any more; then the inbox takes it.
+    let _ = CURRENT.try_with(|current| {
+        if let Some(local) = current.borrow().as_ref()
+            && Arc::ptr_eq(local.shared(), shared)
+            && let Some(due) = due.take()
+        {
+            local.ready.borrow_mut().push_back(due);
+        }
+    });
+    due
+}
+
+/// While it lives, `local` is this thread's loop.
+pub(super) struct Entered(Option<Rc<Local>>);
+
+impl Entered {
+    pub(super) fn new(local: &Rc<Local>) -> Self {
+        Self(CURRENT.with(|current| current.replace(Some(Rc::clone(local)))))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        let ended = CURRENT.with(|current| current.replace(before));
+        drop(ended);
+    }
+}

@@ -1,0 +1,308 @@
+//! A named, bounded pool of workers: the only place where foreign code may block.
+//!
+//! One pool is one bulkhead: when its library hangs, its own calls wait, are refused or run into
+//! their deadlines, and nobody else notices. All threads are made at start, so running out of them is
+//! a clear error then and never a surprise later; what comes and goes is the [session](SessionKind).
+//!
+//! ```
+//! use pontoon_bridge::Pool;
+//! use std::time::Duration;
+//!
+//! let pool = Pool::named("sums").threads(2).max_queue(16).build()?;
+//! let call = pool.call(|()| 6 * 7).deadline(Duration::from_secs(5));
+//! assert_eq!(futures_lite::future::block_on(call.submit())?, 42);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod builder;
+pub(crate) mod idle;
+mod queue;
+mod session;
+mod submission;
+mod watchdog;
+mod worker;
+
+pub use builder::PoolBuilder;
+pub use session::{Session, SessionKind};
+pub use submission::Submission;
+pub(crate) use worker::block_signals;
+
+use crate::admission::Admission;
+use crate::call::CallContext;
+use crate::stats::Counter;
+use idle::Idle;
+use queue::Queue;
+use std::fmt;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use watchdog::Watchdog;
+
+/// What workers, callers and handles share.
+pub(crate) struct Core {
+    name: String,
+    threads: usize,
+    session_idle: Duration,
+    pub(crate) admission: Admission,
+    queue: Queue,
+    idle: Idle,
+    watchdog: Watchdog,
+    shutting_down: AtomicBool,
+    /// Protects the number of workers that have not ended; nothing foreign runs under it.
+    working: Mutex<usize>,
+    worker_ended: Condvar,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    submitted: Counter,
+    refused: Counter,
+    completed: Counter,
+    panicked: Counter,
+    expired: Counter,
+    cancelled: Counter,
+    late: Counter,
+    sessions_opened: Counter,
+    sessions: Vec<AtomicUsize>,
+}
+
+impl Counters {
+    fn new(threads: usize) -> Self {
+        let sessions = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+        Self {
+            sessions,
+            ..Self::default()
+        }
+    }
+
+    /// Notes how many sessions a worker keeps.
+    fn sessions_open(&self, worker: usize, count: usize) {
+        // Relaxed, Relaxed: a statistic with one writer.
+        if self.sessions[worker].load(Relaxed) != count {
+            // Relaxed: as above.
+            self.sessions[worker].store(count, Relaxed);
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        // SeqCst: partner of the store in `begin_shutdown`; see there.
+        self.shutting_down.load(SeqCst)
+    }
+
+    /// Lets no more calls in. Workers finish what is queued and end.
+    fn begin_shutdown(&self) {
+        // SeqCst: a worker that stands idle stores that first and reads this flag after a fence,
+        // we store the flag first and read the idle stack after it: one of the two sees the other.
+        self.shutting_down.store(true, SeqCst);
+        // SeqCst fence: partner of the one in `Idle::stand_idle`.
+        fence(SeqCst);
+        self.idle.wake_all();
+    }
+
+    fn worker_ended(&self) {
+        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        *working -= 1;
+        drop(working);
+        self.worker_ended.notify_all();
+    }
+
+    /// Waits for the workers to end, until `until`; how many have not.
+    fn wait_for_workers(&self, until: Instant) -> usize {
+        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = until.saturating_duration_since(Instant::now());
+        let (working, _) = self
+            .worker_ended
+            .wait_timeout_while(working, limit, |working| *working > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *working
+    }
+}
+
+/// What a pool has done and what it does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Worker threads.
+    pub threads: usize,
+    /// Workers that sleep.
+    pub idle: usize,
+    /// Calls inside: running or waiting.
+    pub in_flight: usize,
+    /// Calls let in.
+    pub submitted: u64,
+    /// Calls refused at the door.
+    pub refused: u64,
+    /// Calls that ran to their end, also by panicking, also when nobody waited any more.
+    pub completed: u64,
+    /// Calls that panicked.
+    pub panicked: u64,
+    /// Calls whose deadline passed, waiting or running.
+    pub expired: u64,
+    /// Calls whose caller left, waiting or running.
+    pub cancelled: u64,
+    /// Outcomes that nobody waited for any more.
+    pub late: u64,
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Sessions open now.
+    pub sessions: usize,
+}
+
+/// How a pool's shutdown went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// The pool.
+    pub pool: String,
+    /// Workers whose call had not returned when the limit was reached; their threads are left
+    /// behind and end when the call returns or the process does.
+    pub still_running: usize,
+}
+
+/// The handle that ends the pool when the last clone of it goes.
+struct Owner {
+    core: Arc<Core>,
+    /// Owns the OS threads. Its own queue is never on the path of a call.
+    _threads: Mutex<threadpool::ThreadPool>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.core.begin_shutdown();
+    }
+}
+
+/// A handle to a pool, with one kind of session; cheap to clone, any thread. See the
+/// [module](self).
+///
+/// When the last handle is dropped the workers finish what is queued and end.
+pub struct Pool<S = ()> {
+    owner: Arc<Owner>,
+    kind: Arc<SessionKind<S>>,
+}
+
+impl Pool {
+    /// Starts to describe a pool. `name` appears in errors, logs and thread names.
+    pub fn named(name: impl Into<String>) -> PoolBuilder {
+        PoolBuilder::new(name.into())
+    }
+}
+
+impl<S: 'static> Pool<S> {
+    /// The same workers and the same bounds with sessions of another kind.
+    #[must_use]
+    pub fn with_sessions<S2: 'static>(&self, kind: SessionKind<S2>) -> Pool<S2> {
+        Pool {
+            owner: Arc::clone(&self.owner),
+            kind: Arc::new(kind),
+        }
+    }
+
+    /// Describes a call that runs `work` in a worker's session. It starts when the result is
+    /// awaited or [submitted](Submission::submit).
+    pub fn call<T, F>(
+        &self,
+        work: F,
+    ) -> Submission<'_, S, impl FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut S) -> T + Send + 'static,
+    {
+        self.call_with(move |session, _| work(session.get()))
+    }
+
+    /// As [`call`](Self::call), for work that looks at its deadline or judges its session.
+    pub fn call_with<T, F>(&self, work: F) -> Submission<'_, S, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+    {
+        Submission::new(self, work)
+    }
+
+    /// The pool's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core().name
+    }
+
+    /// What it has done and does.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        let core = self.core();
+        let counters = &core.counters;
+        PoolStats {
+            threads: core.threads,
+            idle: core.idle.count(),
+            in_flight: core.admission.in_flight(),
+            submitted: counters.submitted.get(),
+            refused: counters.refused.get(),
+            completed: counters.completed.get(),
+            panicked: counters.panicked.get(),
+            expired: counters.expired.get(),
+            cancelled: counters.cancelled.get(),
+            late: counters.late.get(),
+            sessions_opened: counters.sessions_opened.get(),
+            // Relaxed: a statistic.
+            sessions: counters
+                .sessions
+                .iter()
+                .map(|count| count.load(Relaxed))
+                .sum(),
+        }
+    }
+
+    /// Lets no more calls in and returns at once. What is queued still runs.
+    pub fn begin_shutdown(&self) {
+        self.core().begin_shutdown();
+    }
+
+    /// Lets no more calls in, runs what is queued, and waits for it for at most `limit`: never for
+    /// a call that hangs. What is queued then ends with
+    /// [`CallError::ShutDown`](crate::CallError::ShutDown).
+    ///
+    /// It blocks: do not call it on a loop's thread.
+    #[must_use = "the report names what is still stuck"]
+    pub fn shutdown(&self, limit: Duration) -> ShutdownReport {
+        let core = self.core();
+        core.begin_shutdown();
+        let still_running = core.wait_for_workers(Instant::now() + limit);
+        core.queue.clear();
+        ShutdownReport {
+            pool: core.name.clone(),
+            still_running,
+        }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.owner.core
+    }
+}
+
+impl<S> Clone for Pool<S> {
+    fn clone(&self) -> Self {
+        Self {
+            owner: Arc::clone(&self.owner),
+            kind: Arc::clone(&self.kind),
+        }
+    }
+}
+
+impl<S> fmt::Debug for Pool<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = &self.owner.core;
+        f.debug_struct("Pool")
+            .field("name", &core.name)
+            .field("threads", &core.threads)
+            .field("in_flight", &core.admission.in_flight())
+            .field("queued", &core.queue.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+//! A pool's settings, and the making of its threads.
+
+use super::session::SessionKind;
+use super::watchdog::{Watchdog, watch};
+use super::worker::work;
+use super::{Core, Counters, Owner, Pool};
+use crate::admission::Admission;
+use crate::call::Clock;
+use crate::error::{BoxError, BuildError};
+use crate::pool::idle::Idle;
+use crate::pool::queue::Queue;
+use nix::sys::resource::{Resource, getrlimit};
+use std::fs;
+use std::panic::catch_unwind;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Describes a [`Pool`]; made by [`Pool::named`].
+#[derive(Debug)]
+pub struct PoolBuilder<S = ()> {
+    name: String,
+    threads: usize,
+    max_queue: usize,
+    session_idle: Duration,
+    stack_bytes: usize,
+    kind: SessionKind<S>,
+}
+
+impl PoolBuilder {
+    /// Worker threads unless said otherwise.
+    pub const DEFAULT_THREADS: usize = 8;
+    /// Waiting calls unless said otherwise.
+    pub const DEFAULT_MAX_QUEUE: usize = 256;
+    /// How long a session may idle unless said otherwise.
+    pub const DEFAULT_SESSION_IDLE: Duration = Duration::from_secs(60);
+    /// A worker's stack unless said otherwise.
+    pub const DEFAULT_STACK_BYTES: usize = 2 << 20;
+    /// More threads than this is a mistake.
+    pub const MAX_THREADS: usize = 4096;
+
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            threads: Self::DEFAULT_THREADS,
+            max_queue: Self::DEFAULT_MAX_QUEUE,
+            session_idle: Self::DEFAULT_SESSION_IDLE,
+            stack_bytes: Self::DEFAULT_STACK_BYTES,
+            kind: SessionKind::new(|| Ok::<_, BoxError>(())),
+        }
+    }
+}
+
+impl<S: 'static> PoolBuilder<S> {
+    /// How many calls run at once, each on a thread of its own; 1 to
+    /// [`MAX_THREADS`](PoolBuilder::MAX_THREADS), default 8.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// How many calls may wait while all threads are busy; default 256. With 0 a call is let in
+    /// only while a thread is free.
+    #[must_use]
+    pub fn max_queue(mut self, max_queue: usize) -> Self {
+        self.max_queue = max_queue;
+        self
+    }
+
+    /// How long a session may idle before its worker closes it; default 60 s.
+    #[must_use]
+    pub fn session_idle(mut self, session_idle: Duration) -> Self {
+        self.session_idle = session_idle;
+        self
+    }
+
+    /// The stack of each worker, in bytes; default 2 MiB.
+    #[must_use]
+    pub fn stack_bytes(mut self, stack_bytes: usize) -> Self {
+        self.stack_bytes = stack_bytes;
+        self
+    }
+
+    /// Gives each worker a session, opened on that worker on first use. It never leaves its thread
+    /// and so need not be `Send`.
+    #[must_use]
+    pub fn session<S2: 'static, E: Into<BoxError>>(
+        self,
+        open: impl Fn() -> Result<S2, E> + Send + Sync + 'static,
+    ) -> PoolBuilder<S2> {
+        self.session_kind(SessionKind::new(open))
+    }
+
+    /// As [`session`](Self::session), with checks and interrupts.
+    #[must_use]
+    pub fn session_kind<S2: 'static>(self, kind: SessionKind<S2>) -> PoolBuilder<S2> {
+        PoolBuilder {
+            name: self.name,
+            threads: self.threads,
+            max_queue: self.max_queue,
+            session_idle: self.session_idle,
+            stack_bytes: self.stack_bytes,
+            kind,
+        }
+    }
+
+    fn invalid(&self, problem: String) -> BuildError {
+        BuildError::Invalid {
+            pool: self.name.clone(),
+            problem,
+        }
+    }
+
+    fn refused(&self, limit: String) -> BuildError {
+        BuildError::ThreadRefused {
+            pool: self.name.clone(),
+            threads: self.threads,
+            limit,
+        }
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        if self.name.is_empty() || self.name.contains('\0') {
+            return Err(self.invalid("a pool needs a name without NUL bytes".to_owned()));
+        }
+        if !(1..=PoolBuilder::MAX_THREADS).contains(&self.threads) {
+            let max = PoolBuilder::MAX_THREADS;
+            return Err(self.invalid(format!("threads = {}: give 1 to {max}", self.threads)));
+        }
+        match limit_below(self.threads + 1) {
+            Some(limit) => Err(self.refused(limit)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the pool and all its threads.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Invalid`] when a setting makes no sense, [`BuildError::ThreadRefused`] when
+    /// the OS does not give the threads.
+    pub fn build(self) -> Result<Pool<S>, BuildError> {
+        self.check()?;
+        Clock::get().map_err(|error| self.refused(format!("the OS refused one: {error}")))?;
+        let (watchdog, requests) = Watchdog::new(4 * self.threads);
+        let threads = self.make_threads()?;
+        let core = Arc::new(Core {
+            threads: self.threads,
+            session_idle: self.session_idle,
+            admission: Admission::new(self.threads, self.max_queue),
+            queue: Queue::new(self.max_queue),
+            idle: Idle::new(self.threads),
+            watchdog,
+            shutting_down: AtomicBool::new(false),
+            working: Mutex::new(self.threads),
+            worker_ended: Condvar::new(),
+            counters: Counters::new(self.threads),
+            name: self.name,
+        });
+        threads.execute(move || watch(&requests));
+        for index in 0..self.threads {
+            let core = Arc::clone(&core);
+            threads.execute(move || work(&core, index));
+        }
+        let owner = Arc::new(Owner {
+            core,
+            _threads: Mutex::new(threads),
+        });
+        Ok(Pool {
+            owner,
+            kind: Arc::new(self.kind),
+        })
+    }
+
+    /// `threadpool` makes all its threads at once and panics when the OS refuses one.
+    fn make_threads(&self) -> Result<threadpool::ThreadPool, BuildError> {
+        let builder = threadpool::Builder::new()
+            .num_threads(self.threads + 1)
+            .thread_name(self.name.clone())
+            .thread_stack_size(self.stack_bytes);
+        catch_unwind(move || builder.build()).map_err(|panic| {
+            drop(panic);
+            self.refused(format!("the OS refused one ({})", limits()))
+        })
+    }
+}
+
+/// A limit that would be hit by `threads` more threads, in words; `None` when none is known.
+fn limit_below(threads: usize) -> Option<String> {
+    let threads = threads as u64;
+    if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NPROC)
+        && soft < threads
+    {
+        return Some(format!(
+            "this user may have {soft} processes and threads (ulimit -u)"
+        ));
+    }
+    let max = number_in("/sys/fs/cgroup/pids.max")?;
+    let now = number_in("/sys/fs/cgroup/pids.current").unwrap_or(0);
+    (max < now + threads).then(|| {
+        format!("its cgroup may have {max} threads and has {now} (/sys/fs/cgroup/pids.max)")
+    })
+}
+
+/// What to look at when the OS refused a thread for a reason it did not give.
+fn limits() -> String {
+    let user = getrlimit(Resource::RLIMIT_NPROC)
+        .map_or_else(|error| error.to_string(), |(soft, _)| soft.to_string());
+    let system = number_in("/proc/sys/kernel/threads-max")
+        .map_or_else(|| "unknown".to_owned(), |max| max.to_string());
+    format!("ulimit -u is {user}, kernel.threads-max is {system}; memory for the stacks counts too")
+}
+
+fn number_in(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}

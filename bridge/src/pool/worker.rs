@@ -1,0 +1,347 @@
+//! The worker thread: takes calls, runs foreign code, sleeps when there is none.
+
+use super::Core;
+use super::session::{Session, SessionKind, Sessions, drop_quietly};
+use crate::call::{
+    CallCell, CallContext, Cancellation, ClosedWhile, Finished, Interrupt, Refused, Slot,
+};
+use crate::error::CallError;
+use nix::sys::signal::{SigSet, Signal};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+/// A call as its worker sees it.
+pub(crate) trait Job: Send + Sync {
+    fn run(self: Arc<Self>, sessions: &mut Sessions);
+    /// Ends the call with `ShutDown` unless its caller has left.
+    fn shut_down(&self);
+    /// Whether its caller left while it waited.
+    fn is_husk(&self) -> bool;
+    /// The caller of this running call left: stop it, on the watchdog's thread.
+    fn interrupt(&self);
+}
+
+/// A call of a pool: state, work and outcome in one allocation.
+pub(crate) struct Cell<S, T, F> {
+    slot: Slot<Finished<T>>,
+    /// Protects the hand-over of the work to the worker or to a caller who leaves; no foreign code
+    /// runs under it.
+    work: Mutex<Option<F>>,
+    /// Protects the hand-over of the interrupter between worker and watchdog; no foreign code runs
+    /// under it.
+    interrupter: Mutex<Option<Arc<dyn Interrupt>>>,
+    core: Arc<Core>,
+    kind: Arc<SessionKind<S>>,
+    submitted: Instant,
+    deadline: Option<Instant>,
+    span: tracing::Span,
+}
+
+impl<S, T, F> Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    pub(crate) fn new(
+        core: Arc<Core>,
+        kind: Arc<SessionKind<S>>,
+        deadline: Option<Instant>,
+        work: F,
+    ) -> Self {
+        Self {
+            slot: Slot::new(),
+            work: Mutex::new(Some(work)),
+            interrupter: Mutex::new(None),
+            core,
+            kind,
+            submitted: Instant::now(),
+            deadline,
+            span: tracing::Span::current(),
+        }
+    }
+
+    /// Gives the place back, then the outcome: whoever is woken finds room.
+    fn finish(&self, result: Result<T, CallError>, started: Instant) {
+        let at = Instant::now();
+        let queue = started.saturating_duration_since(self.submitted);
+        let service = at.saturating_duration_since(started);
+        self.core.admission.leave();
+        let finished = Finished {
+            result,
+            queue,
+            service,
+            at,
+        };
+        if let Err(Refused::Late(late) | Refused::Second(late)) = self.slot.complete(finished) {
+            self.core.counters.late.add();
+            drop_quietly(late);
+        }
+    }
+
+    /// Runs the foreign code; what it panics with does not get out.
+    fn serve(self: &Arc<Self>, work: F, sessions: &mut Sessions) -> Result<T, CallError> {
+        let opening = catch_unwind(AssertUnwindSafe(|| sessions.take(&self.kind)));
+        self.core
+            .counters
+            .sessions_opened
+            .add_many(sessions.take_opened());
+        let mut session = match opening {
+            Ok(Ok(session)) => session,
+            Ok(Err(error)) => {
+                drop_quietly(work);
+                return Err(CallError::SessionFailed(error));
+            }
+            Err(panic) => {
+                drop_quietly(work);
+                return Err(self.panicked(panic));
+            }
+        };
+        let interruptible = match self.publish_interrupter(&mut session) {
+            Ok(interruptible) => interruptible,
+            Err(panic) => {
+                drop_quietly((work, session));
+                return Err(self.panicked(panic));
+            }
+        };
+        let context = CallContext::new(Arc::clone(self) as Arc<dyn Cancellation>, self.deadline);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut session, &context)));
+        if interruptible && self.take_interrupter().is_none() {
+            // The watchdog took it: its cancel may still be on the way and would hit the next call.
+            session.discard();
+        }
+        match result {
+            Ok(value) => {
+                sessions.put(&self.kind, session);
+                Ok(value)
+            }
+            Err(panic) => {
+                drop_quietly(session);
+                Err(self.panicked(panic))
+            }
+        }
+    }
+
+    /// Makes the session's interrupter reachable for the watchdog.
+    fn publish_interrupter(self: &Arc<Self>, session: &mut Session<S>) -> thread::Result<bool> {
+        let make = || self.kind.interrupter_of(session.get());
+        let Some(interrupter) = catch_unwind(AssertUnwindSafe(make))? else {
+            return Ok(false);
+        };
+        *self
+            .interrupter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(interrupter);
+        if self.slot.is_closed() {
+            // The caller left before there was anything to interrupt with: ask the watchdog again.
+            self.core
+                .watchdog
+                .interrupt(Arc::clone(self) as Arc<dyn Job>);
+        }
+        Ok(true)
+    }
+
+    fn take_interrupter(&self) -> Option<Arc<dyn Interrupt>> {
+        self.interrupter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn panicked(&self, panic: Box<dyn Any + Send>) -> CallError {
+        self.core.counters.panicked.add();
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "(no text)".to_owned());
+        drop_quietly(panic);
+        tracing::error!(pool = self.core.name(), %message, "foreign code panicked");
+        CallError::Panicked { message }
+    }
+}
+
+impl<S, T, F> Job for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    fn run(self: Arc<Self>, sessions: &mut Sessions) {
+        if !self.slot.start() {
+            self.core.queue.husk_removed();
+            return;
+        }
+        let started = Instant::now();
+        let work = self
+            .work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(work) = work else { return };
+        if self.deadline.is_some_and(|deadline| deadline <= started) {
+            self.core.counters.expired.add();
+            drop_quietly(work);
+            self.finish(Err(CallError::DeadlineExceeded { running: false }), started);
+            return;
+        }
+        let result = {
+            let _in_the_request = self.span.enter();
+            self.serve(work, sessions)
+        };
+        self.core.counters.completed.add();
+        self.core.admission.learn(started.elapsed());
+        self.finish(result, started);
+    }
+
+    fn shut_down(&self) {
+        if !self.slot.start() {
+            self.core.queue.husk_removed();
+            return;
+        }
+        drop_quietly(
+            self.work
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        self.finish(Err(CallError::ShutDown), Instant::now());
+    }
+
+    fn is_husk(&self) -> bool {
+        self.slot.is_closed()
+    }
+
+    fn interrupt(&self) {
+        if let Some(interrupter) = self.take_interrupter() {
+            interrupter.interrupt();
+        }
+    }
+}
+
+impl<S, T, F> CallCell<T> for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    fn slot(&self) -> &Slot<Finished<T>> {
+        &self.slot
+    }
+
+    fn caller_left(self: Arc<Self>, closed_while: ClosedWhile, expired: bool) {
+        let counters = &self.core.counters;
+        if expired {
+            counters.expired.add()
+        } else {
+            counters.cancelled.add()
+        }
+        if closed_while == ClosedWhile::Queued {
+            drop_quietly(
+                self.work
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            );
+            self.core.queue.husk_left_behind();
+            self.core.admission.leave();
+        } else if self.kind.is_interruptible() {
+            let core = Arc::clone(&self.core);
+            core.watchdog.interrupt(self);
+        }
+    }
+}
+
+impl<S, T, F> Cancellation for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: Send + 'static,
+{
+    fn is_cancelled(&self) -> bool {
+        self.slot.is_closed()
+    }
+}
+
+/// The life of worker `index` of a pool.
+pub(crate) fn work(core: &Arc<Core>, index: usize) {
+    block_signals();
+    let me = thread::current();
+    let mut sessions = Sessions::new(core.session_idle);
+    let mut searching = false;
+    loop {
+        if let Some(job) = core.queue.take() {
+            if std::mem::take(&mut searching) {
+                core.idle.found_work();
+                if !core.queue.is_empty() {
+                    core.idle.work_was_queued();
+                }
+            }
+            job.run(&mut sessions);
+            core.counters.sessions_open(index, sessions.len());
+            continue;
+        }
+        if core.is_shutting_down() {
+            break;
+        }
+        core.idle
+            .stand_idle(index, me.clone(), std::mem::take(&mut searching));
+        if !core.queue.is_empty() || core.is_shutting_down() {
+            searching = !core.idle.step_off(index);
+            continue;
+        }
+        searching = sleep(core, index, &mut sessions);
+    }
+    sessions.close_all();
+    core.worker_ended();
+}
+
+/// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile. True
+/// when it was woken and so searches; false when it stepped off by itself.
+fn sleep(core: &Core, index: usize, sessions: &mut Sessions) -> bool {
+    // Foreign code may have changed the mask; putting it right here costs nothing that counts.
+    block_signals();
+    let close_time = sessions.close_time();
+    loop {
+        match close_time {
+            Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
+            None => thread::park(),
+        }
+        if !core.idle.is_idle(index) {
+            return true;
+        }
+        let now = Instant::now();
+        if close_time.is_some_and(|at| at <= now) {
+            // Closing is foreign code and may take its time: not while we look idle.
+            if !core.idle.step_off(index) {
+                return true;
+            }
+            sessions.close_idle(now);
+            core.counters.sessions_open(index, sessions.len());
+            return false;
+        }
+    }
+}
+
+/// Blocks every signal that can be blocked, except those that a thread raises by its own fault:
+/// signals are for the thread that waits for them.
+pub(crate) fn block_signals() {
+    let mut blocked = SigSet::all();
+    for synchronous in [
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+        Signal::SIGABRT,
+        Signal::SIGSYS,
+    ] {
+        blocked.remove(synchronous);
+    }
+    if let Err(error) = blocked.thread_set_mask() {
+        tracing::warn!(%error, "signals could not be blocked on this thread");
+    }
+}
