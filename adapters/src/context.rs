@@ -78,7 +78,9 @@ impl CallContext {
 ///
 /// Cloning costs one reference count, and nothing when there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathParams(Option<Arc<[(Box<str>, Box<str>)]>>);
+pub struct PathParams(Option<Arc<[Pair]>>);
+
+type Pair = (Box<str>, Box<str>);
 
 impl PathParams {
     /// The value of this name. The values are percent-decoded.
