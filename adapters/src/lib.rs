@@ -1,1 +1,39 @@
-//! adapters
+//! Libraries wrapped for Pontoon: what an adapter is, and those that come with it.
+//!
+//! A library is wrapped once, by implementing one of three traits of [`adapter`]: it blocks
+//! ([`Adapter`]), it calls back ([`CallbackAdapter`]), or it is async ([`LoopAdapter`]). The
+//! server then mounts it on a location. A plain function needs no trait: see [`blocking`].
+//!
+//! | module | what it wraps | feature |
+//! | --- | --- | --- |
+//! | [`echo`] | nothing: answers with the request | |
+//! | [`sleep`] | nothing: takes time, or CPU, as a model of a slow library | |
+//! | [`callback`] | a callback-style library in miniature, well behaved or not | |
+//! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
+
+pub mod adapter;
+mod blocking;
+pub mod builtin;
+pub mod callback;
+mod context;
+pub mod echo;
+mod error;
+pub mod mount;
+pub mod params;
+pub mod registry;
+mod request;
+mod response;
+pub mod settings;
+pub mod sleep;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(test)]
+mod test_support;
+
+pub use adapter::{Adapter, CallbackAdapter, LoopAdapter, ResponseCompleter};
+pub use blocking::{Blocking, BlockingWith, blocking, blocking_with};
+pub use context::{CallContext, PathParams};
+pub use error::{Error, ErrorKind};
+pub use pontoon_bridge::Interrupt;
+pub use request::Request;
+pub use response::Response;

@@ -1,0 +1,34 @@
+//! The adapters that come with Pontoon, in the order in which they are listed.
+//!
+//! The registry starts with these; a program adds its own.
+
+use crate::registry::AdapterSpec;
+use crate::{callback, echo, sleep};
+
+/// All adapters of this build. Those of libraries depend on cargo features.
+pub const BUILTIN: &[AdapterSpec] = &[echo::spec(), sleep::spec(), callback::spec()];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_adapters_share_a_name_and_no_adapter_has_a_key_twice() {
+        let names: BTreeSet<_> = BUILTIN.iter().map(|spec| spec.name).collect();
+        assert_eq!(names.len(), BUILTIN.len());
+        for spec in BUILTIN {
+            let keys: BTreeSet<_> = spec.keys.iter().map(|key| key.name).collect();
+            assert_eq!(keys.len(), spec.keys.len(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn a_required_key_has_no_default() {
+        for key in BUILTIN.iter().flat_map(|spec| spec.keys) {
+            assert!(!(key.required && key.default.is_some()), "{}", key.name);
+            assert!(!key.meaning.is_empty(), "{}", key.name);
+        }
+    }
+}

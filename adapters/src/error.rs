@@ -1,0 +1,244 @@
+//! How a call fails.
+//!
+//! An adapter says what kind of failure it was; the server turns that into a status and a problem
+//! document. Two texts travel apart: `detail` goes to the client and must never hold SQL, paths or
+//! secrets; `source` is what the library said, and only the log sees it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use http::{Method, StatusCode};
+
+/// What kind of failure it was. Each kind has one HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request makes no sense as it is: 400.
+    BadRequest,
+    /// The caller may not do this: 403.
+    Forbidden,
+    /// What was asked for does not exist: 404.
+    NotFound,
+    /// Only these methods work here: 405.
+    MethodNotAllowed(&'static [Method]),
+    /// It clashes with what is there already: 409.
+    Conflict,
+    /// The body, or a value in it, is larger than the adapter takes: 413.
+    TooLarge,
+    /// Well formed, but against a rule of the backend: 422.
+    Unprocessable,
+    /// The adapter or the library failed: 500.
+    Internal,
+    /// The backend cannot be reached or cannot be used: 502.
+    BadGateway,
+    /// Not now; trying again later may work: 503.
+    Unavailable,
+}
+
+impl ErrorKind {
+    /// The HTTP status of this kind.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// A call that failed, and whether its session can be used again.
+///
+/// ```
+/// use pontoon_adapters::Error;
+///
+/// let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+/// let error = Error::bad_gateway("the mail server cannot be reached")
+///     .with_source(reset)
+///     .breaking_session();
+/// assert_eq!(error.kind().status(), 502);
+/// assert!(error.breaks_session());
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    detail: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+    breaks_session: bool,
+}
+
+impl Error {
+    /// A failure of this kind. `detail` is shown to the client.
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self {
+            kind,
+            detail,
+            source: None,
+            breaks_session: false,
+        }
+    }
+
+    /// 400. `detail` names the part of the request that is wrong.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::BadRequest, detail)
+    }
+
+    /// 403.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Forbidden, detail)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, detail)
+    }
+
+    /// 405. The methods become the `Allow` header.
+    pub fn method_not_allowed(allowed: &'static [Method]) -> Self {
+        let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+        let detail = format!("this location answers only {}", names.join(", "));
+        Self::new(ErrorKind::MethodNotAllowed(allowed), detail)
+    }
+
+    /// 409.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, detail)
+    }
+
+    /// 413.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::TooLarge, detail)
+    }
+
+    /// 422.
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unprocessable, detail)
+    }
+
+    /// 500.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, detail)
+    }
+
+    /// 502: the backend cannot be reached or cannot be used.
+    pub fn bad_gateway(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::BadGateway, detail)
+    }
+
+    /// 503.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, detail)
+    }
+
+    /// Keeps what the library said, for the log.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says that the session must not be used again: the worker closes it and opens another.
+    #[must_use]
+    pub fn breaking_session(mut self) -> Self {
+        self.breaks_session = true;
+        self
+    }
+
+    /// The same failure, seen while a session was opened: what would be a 500 is a 502.
+    #[must_use]
+    pub fn while_opening(mut self) -> Self {
+        if self.kind == ErrorKind::Internal {
+            self.kind = ErrorKind::BadGateway;
+        }
+        self
+    }
+
+    /// What kind of failure it was.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What the client is told.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether the session must be closed.
+    pub fn breaks_session(&self) -> bool {
+        self.breaks_session
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static ALLOWED: [Method; 2] = [Method::GET, Method::HEAD];
+
+    #[test]
+    fn every_kind_has_its_status() {
+        let kinds = [
+            (Error::bad_request(""), 400),
+            (Error::forbidden(""), 403),
+            (Error::not_found(""), 404),
+            (Error::method_not_allowed(&ALLOWED), 405),
+            (Error::conflict(""), 409),
+            (Error::too_large(""), 413),
+            (Error::unprocessable(""), 422),
+            (Error::internal(""), 500),
+            (Error::bad_gateway(""), 502),
+            (Error::unavailable(""), 503),
+        ];
+        for (error, status) in kinds {
+            assert_eq!(error.kind().status(), status, "{:?}", error.kind());
+        }
+    }
+
+    #[test]
+    fn what_the_library_said_is_kept_apart_from_what_the_client_is_told() {
+        let error = Error::internal("the report cannot be made").with_source("no /etc/secret");
+        assert_eq!(error.to_string(), "the report cannot be made");
+        assert_eq!(error.source().unwrap().to_string(), "no /etc/secret");
+    }
+
+    #[test]
+    fn only_an_unexplained_failure_turns_into_502_while_opening() {
+        let unexplained = Error::internal("no handle").while_opening();
+        assert_eq!(unexplained.kind(), ErrorKind::BadGateway);
+        let explained = Error::unavailable("starting").while_opening();
+        assert_eq!(explained.kind(), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn a_session_survives_unless_the_error_says_otherwise() {
+        assert!(!Error::internal("").breaks_session());
+        assert!(Error::internal("").breaking_session().breaks_session());
+    }
+
+    #[test]
+    fn a_405_says_what_is_allowed() {
+        let error = Error::method_not_allowed(&ALLOWED);
+        assert_eq!(error.detail(), "this location answers only GET, HEAD");
+        assert_eq!(error.kind(), ErrorKind::MethodNotAllowed(&ALLOWED));
+    }
+}
