@@ -47,19 +47,31 @@ impl Settings<'_> {
 
     /// A text, which counts as a list of one, or an array of texts.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        self.strings_as(key, |text| Ok(text.to_owned()))
+    }
+
+    /// Like [`strings`](Self::strings), and `parse` makes something of each text, or says as an
+    /// error message why it cannot. Each item that is wrong is an error of its own.
+    pub fn strings_as<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        debug_assert!(self.spec(key).is_some(), "`{key}` is read but not declared");
         let value = self.value(key)?;
-        let Some(items) = value.get_ref().as_array() else {
-            let one = |value: &DeValue<'_>| Ok(vec![text_of(value)?.to_owned()]);
-            return self.read(key, "text or an array of texts", one);
+        let items: Vec<_> = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
         };
-        let mut texts = Vec::with_capacity(items.len());
-        for item in items {
-            match item.get_ref().as_str() {
-                Some(text) => texts.push(text.to_owned()),
-                None => self.wrong_type(key, item, "an array of texts"),
+        let mut parsed = Vec::with_capacity(items.len());
+        for item in &items {
+            match item.get_ref().as_str().map(&parse) {
+                Some(Ok(one)) => parsed.push(one),
+                Some(Err(message)) => self.record(Diagnostic::error(message).at(item.span())),
+                None => self.wrong_type(key, item, "text or an array of texts"),
             }
         }
-        (texts.len() == items.len()).then_some(texts)
+        (parsed.len() == items.len()).then_some(parsed)
     }
 
     /// An integer within `range`.

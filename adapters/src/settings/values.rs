@@ -24,9 +24,10 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Wrong> {
     if text.trim().parse::<f64>().is_ok() {
         return Err(duration_without_unit(text.trim()));
     }
-    let duration = humantime::parse_duration(text).map_err(|error| Wrong {
-        problem: format!("is not a duration: `{text}` ({error})"),
-        help: "write a number and its unit: \"250ms\", \"30s\", \"5m\", \"1h\"".to_owned(),
+    let duration = humantime::parse_duration(text).map_err(|_| Wrong {
+        problem: format!("is not a duration: `{text}`"),
+        help: "write a number and its unit: \"250ms\", \"30s\", \"5m\", \"1h\", \"1day\""
+            .to_owned(),
     })?;
     if duration > DURATION_MAX {
         return Err(Wrong {
@@ -81,7 +82,7 @@ pub fn format_size(bytes: u64) -> String {
         ("MiB", 20),
         ("KiB", 10),
     ];
-    let fits = |&(_, shift): &(&str, u32)| bytes > 0 && bytes % (1 << shift) == 0;
+    let fits = |&(_, shift): &(&str, u32)| bytes > 0 && bytes.is_multiple_of(1 << shift);
     match units.into_iter().find(fits) {
         Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
         None => bytes.to_string(),
