@@ -30,6 +30,10 @@ impl Paths {
     }
 
     fn insert(&mut self, path: &str) -> Result<(), Diagnostic> {
+        // The router names what conflicts without the doubled braces that the file has.
+        if self.spans.contains_key(path) {
+            return Err(self.conflict(path, path));
+        }
         self.router
             .insert(path, ())
             .map_err(|error| self.explain(path, &error))

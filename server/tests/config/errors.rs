@@ -144,6 +144,18 @@ fn a_pool_name_must_be_fit_for_metrics_and_thread_names() {
 }
 
 #[test]
+fn the_same_path_with_plain_braces_is_told_from_one_with_a_parameter() {
+    let location = |path| format!("[[location]]\npath = '{path}'\nadapter = 'echo'\n");
+    let both = format!("{LISTEN}{}{}", location("/{id}"), location("/{{id}}"));
+    super::parse(&both).unwrap();
+    let shown = errors(&format!("{both}{}", location("/{{id}}")));
+    assert!(
+        shown.contains("6 | path = '/{{id}}'\n  |        --------- the other"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_missing_file_is_named_with_what_to_do() {
     let path = Path::new("no/such/pontoon.toml");
     let error = Config::load(path, &registry::registry()).unwrap_err();
