@@ -1,24 +1,207 @@
-//! How an adapter is bound to what runs it.
+//! How an adapter is bound to what runs it: a pool, a library with threads of its own, or a loop.
+//!
+//! A [`Mounted`] is an adapter whose kind is known and nothing else. The server binds it to its
+//! pool, if it needs one, and gets a [`Bound`]: two ways to call, whatever the library is like.
 
-use crate::{Adapter, CallbackAdapter, LoopAdapter};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
-/// An adapter of any kind.
+use pontoon_bridge::{Call, Pool, SessionKind, call};
+
+use crate::registry::Kind;
+use crate::{
+    Adapter, CallContext, CallbackAdapter, Error, LoopAdapter, PathParams, Request, Response,
+};
+
+/// What an adapter answers.
+pub type Outcome = Result<Response, Error>;
+
+/// One request for an adapter.
 #[derive(Debug)]
-pub struct Mounted;
+pub struct Job {
+    /// The request, with its whole body.
+    pub request: Request,
+    /// What the location's path captured.
+    pub params: PathParams,
+    /// The request's number in the log.
+    pub request_id: u64,
+    /// When the answer becomes worthless.
+    pub deadline: Option<Instant>,
+}
+
+/// An adapter whose calls run elsewhere: on a pool's workers or in a library's own threads.
+pub trait Submit: Send + Sync {
+    /// Starts a call; never blocks. The call carries the job's deadline.
+    fn submit(&self, job: Job) -> Call<Outcome>;
+}
+
+/// An adapter whose calls run on the loop, as parts of the request's task.
+pub trait Serve {
+    /// Starts a call; it is cancelled by dropping it.
+    fn serve(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome>>>;
+}
+
+/// Makes a loop's own instance of a loop adapter.
+pub type MakeServe = Arc<dyn Fn() -> Rc<dyn Serve> + Send + Sync>;
+
+/// An adapter of any kind, not yet bound.
+pub struct Mounted(Inner);
+
+enum Inner {
+    Blocking(Box<dyn Bind>),
+    Callback(Arc<dyn Submit>),
+    Loop(MakeServe),
+}
+
+/// An adapter that is ready to be called.
+#[derive(Clone)]
+pub enum Bound {
+    /// Calls are submitted and awaited.
+    Submit(Arc<dyn Submit>),
+    /// Each loop makes an instance and serves with it.
+    Serve(MakeServe),
+}
 
 impl Mounted {
-    /// An adapter that a pool runs.
-    pub fn blocking<A: Adapter>(_adapter: A) -> Self {
-        Self
+    /// An adapter that blocks: a pool's workers run it.
+    pub fn blocking<A: Adapter>(adapter: A) -> Self {
+        Self(Inner::Blocking(Box::new(Blocking(adapter))))
     }
 
-    /// An adapter that calls back.
-    pub fn callback<A: CallbackAdapter>(_adapter: A) -> Self {
-        Self
+    /// An adapter of a library that calls back.
+    pub fn callback<A: CallbackAdapter>(adapter: A) -> Self {
+        Self(Inner::Callback(Arc::new(Callback(adapter))))
     }
 
-    /// An adapter of which every loop makes its own.
-    pub fn on_loop<A: LoopAdapter, F: Fn() -> A + Send + Sync + 'static>(_make: F) -> Self {
-        Self
+    /// An adapter that runs on the loop; each loop makes an instance of its own.
+    pub fn on_loop<A: LoopAdapter, F: Fn() -> A + Send + Sync + 'static>(make: F) -> Self {
+        Self(Inner::Loop(Arc::new(move || {
+            Rc::new(OnLoop(Rc::new(make())))
+        })))
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.0 {
+            Inner::Blocking(_) => Kind::Blocking,
+            Inner::Callback(_) => Kind::Callback,
+            Inner::Loop(_) => Kind::Loop,
+        }
+    }
+
+    /// Binds the adapter to the pool that runs it; `None` comes back for a blocking adapter
+    /// without a pool. The other kinds need none.
+    #[must_use]
+    pub fn bind(self, pool: Option<&Pool>) -> Option<Bound> {
+        Some(match self.0 {
+            Inner::Blocking(adapter) => Bound::Submit(adapter.bind(pool?)),
+            Inner::Callback(adapter) => Bound::Submit(adapter),
+            Inner::Loop(make) => Bound::Serve(make),
+        })
+    }
+}
+
+impl fmt::Debug for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mounted").field(&self.kind()).finish()
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Submit(_) => "Bound::Submit",
+            Self::Serve(_) => "Bound::Serve",
+        })
+    }
+}
+
+/// Gives a blocking adapter its sessions in a pool.
+trait Bind: Send + Sync {
+    fn bind(self: Box<Self>, pool: &Pool) -> Arc<dyn Submit>;
+}
+
+struct Blocking<A>(A);
+
+impl<A: Adapter> Bind for Blocking<A> {
+    fn bind(self: Box<Self>, pool: &Pool) -> Arc<dyn Submit> {
+        let adapter = Arc::new(self.0);
+        let (open, check, interrupt) = (
+            Arc::clone(&adapter),
+            Arc::clone(&adapter),
+            Arc::clone(&adapter),
+        );
+        let kind = SessionKind::new(move || open.open())
+            .check(move |session| check.check(session))
+            .interrupter(move |session| interrupt.interrupter(session));
+        Arc::new(Pooled {
+            adapter,
+            pool: pool.with_sessions(kind),
+        })
+    }
+}
+
+/// A blocking adapter and the pool that runs it.
+struct Pooled<A: Adapter> {
+    adapter: Arc<A>,
+    pool: Pool<A::Session>,
+}
+
+impl<A: Adapter> Submit for Pooled<A> {
+    fn submit(&self, job: Job) -> Call<Outcome> {
+        let adapter = Arc::clone(&self.adapter);
+        let Job {
+            request,
+            params,
+            request_id,
+            deadline,
+        } = job;
+        let submission = self.pool.call_with(move |session, context| {
+            let context = CallContext::new(params, context.clone(), request_id);
+            let outcome = adapter.call(session.get(), request, &context);
+            match &outcome {
+                Err(error) if error.breaks_session() => session.discard(),
+                Err(_) => session.suspect(),
+                Ok(_) => {}
+            }
+            outcome
+        });
+        match deadline {
+            Some(deadline) => submission.deadline_at(deadline).submit(),
+            None => submission.submit(),
+        }
+    }
+}
+
+struct Callback<A>(A);
+
+impl<A: CallbackAdapter> Submit for Callback<A> {
+    fn submit(&self, job: Job) -> Call<Outcome> {
+        let (call, completer) = call();
+        let context = completer.context(job.deadline);
+        let context = CallContext::new(job.params, context, job.request_id);
+        self.0.submit(job.request, &context, completer);
+        match job.deadline {
+            Some(deadline) => call.deadline_at(deadline),
+            None => call,
+        }
+    }
+}
+
+struct OnLoop<A>(Rc<A>);
+
+impl<A: LoopAdapter> Serve for OnLoop<A> {
+    fn serve(&self, job: Job) -> Pin<Box<dyn Future<Output = Outcome>>> {
+        let adapter = Rc::clone(&self.0);
+        Box::pin(async move {
+            let context = pontoon_bridge::CallContext::detached().with_deadline(job.deadline);
+            let context = CallContext::new(job.params, context, job.request_id);
+            adapter.call(job.request, &context).await
+        })
     }
 }

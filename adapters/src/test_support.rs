@@ -2,13 +2,15 @@
 //! waited for, requests in one line. The only tests that know how the bridge makes its contexts
 //! and completers are here.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Method;
+use pontoon_bridge::event_loop::timeout;
+use pontoon_bridge::{Call, CallError, Completer, EventLoop};
 
 use crate::{CallContext, Error, PathParams, Request, Response, ResponseCompleter};
 
@@ -17,28 +19,32 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A call that the test can stop.
 pub(crate) struct Stoppable {
-    stopped: Arc<AtomicBool>,
+    caller: Mutex<Option<Call<()>>>,
+    completer: Completer<()>,
     deadline: Option<Instant>,
 }
 
 impl Stoppable {
     pub(crate) fn new(deadline: Option<Instant>) -> Self {
-        let stopped = Arc::default();
-        Self { stopped, deadline }
+        let (call, completer) = pontoon_bridge::call();
+        Self {
+            caller: Mutex::new(Some(call)),
+            completer,
+            deadline,
+        }
     }
 
     pub(crate) fn call(&self, params: PathParams) -> CallContext {
-        let call = pontoon_bridge::CallContext::with_flag(Arc::clone(&self.stopped), self.deadline);
-        CallContext::new(params, call, 1)
+        CallContext::new(params, self.completer.context(self.deadline), 1)
     }
 
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        drop(self.caller.lock().unwrap().take());
     }
 }
 
 /// Where the outcome of a completer arrives.
-pub(crate) struct Outcome(Receiver<Result<Response, Error>>);
+pub(crate) struct Outcome(Mutex<Call<Result<Response, Error>>>);
 
 /// What became of a completer.
 #[derive(Debug)]
@@ -60,19 +66,24 @@ impl Outcome {
     }
 
     fn wait_for(&self, patience: Duration) -> Ended {
-        match self.0.recv_timeout(patience) {
-            Ok(outcome) => Ended::Completed(outcome),
-            Err(RecvTimeoutError::Disconnected) => Ended::Abandoned,
-            Err(RecvTimeoutError::Timeout) => Ended::Pending,
+        let mut call = self.0.lock().unwrap();
+        let outcome = poll_fn(|context| Pin::new(&mut *call).poll(context));
+        match EventLoop::new()
+            .unwrap()
+            .block_on(timeout(patience, outcome))
+        {
+            Ok(Ok(outcome)) => Ended::Completed(outcome),
+            Ok(Err(CallError::Abandoned)) => Ended::Abandoned,
+            Ok(Err(other)) => panic!("a completer cannot end so: {other}"),
+            Err(_) => Ended::Pending,
         }
     }
 }
 
 /// A completer and where its outcome arrives.
 pub(crate) fn completer() -> (ResponseCompleter, Outcome) {
-    let call = pontoon_bridge::CallContext::detached();
-    let (completer, receiver) = pontoon_bridge::Completer::channel(call);
-    (completer, Outcome(receiver))
+    let (call, completer) = pontoon_bridge::call();
+    (completer, Outcome(Mutex::new(call)))
 }
 
 /// A request without a body.

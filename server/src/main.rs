@@ -1,1 +1,3 @@
+//! The `pontoon` command.
+
 fn main() {}

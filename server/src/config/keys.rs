@@ -1,0 +1,217 @@
+//! Every key of the config file outside of the adapters: its meaning, default and limits.
+//!
+//! The readers take defaults from here, and so do the documentation and `pontoon adapters`: a
+//! default is written once. Each limit says what it is for where that is not plain.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use pontoon_adapters::settings::KeySpec;
+
+/// Connections that are open at once, unless the file says otherwise.
+pub const MAX_CONNECTIONS_DEFAULT: &str = "10_000";
+/// How long a client may take to send a request's head.
+pub const HEADER_TIMEOUT_DEFAULT: &str = "10s";
+/// How long a connection may idle between requests.
+pub const KEEP_ALIVE_DEFAULT: &str = "75s";
+/// How long a client may take to send a request's body.
+pub const REQUEST_TIMEOUT_DEFAULT: &str = "30s";
+/// How long a client may go without reading any of its response.
+pub const SEND_TIMEOUT_DEFAULT: &str = "30s";
+/// The longest request line.
+pub const MAX_REQUEST_LINE_DEFAULT: &str = "8KiB";
+/// The most that a request's head may have.
+pub const MAX_HEADER_BYTES_DEFAULT: &str = "32KiB";
+/// The most that a request's body may have.
+pub const MAX_BODY_DEFAULT: &str = "1MiB";
+/// How long running calls may take to end once the server stops.
+pub const SHUTDOWN_TIMEOUT_DEFAULT: &str = "30s";
+/// The workers of a pool.
+pub const THREADS_DEFAULT: &str = "8";
+/// The calls that wait for a worker of a pool.
+pub const MAX_QUEUE_DEFAULT: &str = "256";
+/// How long a session is kept unused.
+pub const SESSION_IDLE_DEFAULT: &str = "60s";
+/// The stack of a worker.
+pub const STACK_SIZE_DEFAULT: &str = "2MiB";
+/// How long a call may take, queueing included.
+pub const DEADLINE_DEFAULT: &str = "30s";
+/// The calls of a location without a pool that run at once.
+pub const MAX_RUNNING_DEFAULT: &str = "1024";
+
+/// One event loop is one thread; more than this many cores have not been seen.
+pub(super) const LOOPS: RangeInclusive<i64> = 1..=1024;
+/// File descriptors run out long before the upper end.
+pub(super) const MAX_CONNECTIONS: RangeInclusive<i64> = 1..=10_000_000;
+pub(super) const MAX_REQUEST_LINE: RangeInclusive<u64> = 256..=1 << 20;
+/// The HTTP library needs a buffer of 8 KiB.
+pub(super) const MAX_HEADER_BYTES: RangeInclusive<u64> = 8 << 10..=16 << 20;
+/// Bodies are held in memory.
+pub(super) const MAX_BODY: RangeInclusive<u64> = 0..=1 << 30;
+pub(super) const THREADS: RangeInclusive<i64> = 1..=4096;
+pub(super) const MAX_QUEUE: RangeInclusive<i64> = 0..=1_000_000;
+/// Below this, foreign code overruns its stack; above, 4096 workers fill the address space.
+pub(super) const STACK_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 30;
+pub(super) const MAX_RUNNING: RangeInclusive<i64> = 1..=1_000_000;
+/// A zero would end everything at once; a day is longer than any client waits.
+pub(super) const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+/// Zero stops without waiting, which is a choice.
+pub(super) const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
+/// A name turns up in thread names, metrics and logs.
+pub(super) const POOL_NAME_BYTES_MAX: usize = 64;
+
+/// The keys at the top of the file.
+pub const SERVER_KEYS: &[KeySpec] = &[
+    KeySpec::required(
+        "listen",
+        "address",
+        "where to accept connections: IP:PORT or unix:/PATH",
+    ),
+    KeySpec::with_default(
+        "loops",
+        "\"auto\" or integer",
+        "\"auto\"",
+        "the number of event loops; auto fits them to the cores",
+    ),
+    KeySpec::with_default(
+        "max_connections",
+        "integer",
+        MAX_CONNECTIONS_DEFAULT,
+        "connections open at once; further ones wait in the kernel",
+    ),
+    KeySpec::with_default(
+        "header_timeout",
+        "duration",
+        HEADER_TIMEOUT_DEFAULT,
+        "how long a client may take to send the request line and headers",
+    ),
+    KeySpec::with_default(
+        "keep_alive",
+        "duration",
+        KEEP_ALIVE_DEFAULT,
+        "how long a connection may idle between two requests",
+    ),
+    KeySpec::with_default(
+        "request_timeout",
+        "duration",
+        REQUEST_TIMEOUT_DEFAULT,
+        "how long a client may take to send a request's body",
+    ),
+    KeySpec::with_default(
+        "send_timeout",
+        "duration",
+        SEND_TIMEOUT_DEFAULT,
+        "how long a client may go without reading any of its response",
+    ),
+    KeySpec::with_default(
+        "max_request_line",
+        "size",
+        MAX_REQUEST_LINE_DEFAULT,
+        "the longest request line; a longer one is answered 414",
+    ),
+    KeySpec::with_default(
+        "max_header_bytes",
+        "size",
+        MAX_HEADER_BYTES_DEFAULT,
+        "the largest request head; a larger one is answered 431",
+    ),
+    KeySpec::with_default(
+        "max_body",
+        "size",
+        MAX_BODY_DEFAULT,
+        "the largest request body; a larger one is answered 413",
+    ),
+    KeySpec::with_default(
+        "shutdown_timeout",
+        "duration",
+        SHUTDOWN_TIMEOUT_DEFAULT,
+        "how long running calls may take to end once the server stops",
+    ),
+    KeySpec::optional(
+        "pool",
+        "tables",
+        "[pool.NAME]: a named set of workers with a queue",
+    ),
+    KeySpec::required(
+        "location",
+        "tables",
+        "[[location]]: a path with an adapter on it",
+    ),
+];
+
+/// The keys of a `[pool.NAME]`.
+pub const POOL_KEYS: &[KeySpec] = &[
+    KeySpec::with_default(
+        "threads",
+        "integer",
+        THREADS_DEFAULT,
+        "the number of workers: how many calls run at once",
+    ),
+    KeySpec::with_default(
+        "max_queue",
+        "integer",
+        MAX_QUEUE_DEFAULT,
+        "calls that may wait for a worker; further ones are answered 503",
+    ),
+    KeySpec::with_default(
+        "session_idle",
+        "duration",
+        SESSION_IDLE_DEFAULT,
+        "how long a worker keeps a session that it does not use",
+    ),
+    KeySpec::with_default(
+        "stack_size",
+        "size",
+        STACK_SIZE_DEFAULT,
+        "the stack of each worker",
+    ),
+];
+
+/// The keys of a `[[location]]`, beside those of its adapter.
+pub const LOCATION_KEYS: &[KeySpec] = &[
+    KeySpec::required(
+        "path",
+        "text",
+        "the path, such as /users/{id} or /files/{*rest}",
+    ),
+    KeySpec::optional(
+        "methods",
+        "texts",
+        "the HTTP methods to answer, others get 405; without the key, all methods",
+    ),
+    KeySpec::required(
+        "adapter",
+        "text",
+        "which adapter answers; `pontoon adapters` lists them",
+    ),
+    KeySpec::optional(
+        "pool",
+        "text",
+        "the [pool.NAME] that runs the calls; needed by blocking adapters, and only by them",
+    ),
+    KeySpec::with_default(
+        "deadline",
+        "duration",
+        DEADLINE_DEFAULT,
+        "how long a call may take, queueing included; later it is answered 504",
+    ),
+    KeySpec::optional(
+        "max_body",
+        "size",
+        "the largest request body, instead of the server's",
+    ),
+    KeySpec::with_default(
+        "server_timing",
+        "boolean",
+        "false",
+        "whether responses carry a Server-Timing header",
+    ),
+    KeySpec::with_default(
+        "max_running",
+        "integer",
+        MAX_RUNNING_DEFAULT,
+        "calls that run at once, for adapters without a pool; further ones are answered 503",
+    ),
+];

@@ -1,0 +1,52 @@
+//! `[pool.NAME]`.
+
+use std::time::Duration;
+
+use pontoon_adapters::settings::{Diagnostic, Settings};
+
+use super::keys;
+use super::limits::{count, duration, size};
+
+/// A named set of workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// The name, unique in the file.
+    pub name: String,
+    /// The number of workers.
+    pub threads: usize,
+    /// Calls that may wait for a worker.
+    pub max_queue: usize,
+    /// How long a worker keeps a session that it does not use.
+    pub session_idle: Duration,
+    /// The stack of each worker.
+    pub stack_size_bytes: usize,
+}
+
+/// Reads all keys, whatever is wrong with some of them.
+pub(super) fn read(name: &str, settings: &mut Settings<'_>) -> Option<PoolConfig> {
+    let name_is_good = check_name(name, settings);
+    let threads = count(settings, "threads", keys::THREADS);
+    let max_queue = count(settings, "max_queue", keys::MAX_QUEUE);
+    let session_idle = duration(settings, "session_idle", keys::TIMEOUT);
+    let stack_size_bytes = size(settings, "stack_size", keys::STACK_SIZE);
+    settings.reject_unknown_keys();
+    Some(PoolConfig {
+        name: name_is_good.then(|| name.to_owned())?,
+        threads: threads?,
+        max_queue: max_queue?,
+        session_idle: session_idle?,
+        stack_size_bytes: stack_size_bytes?,
+    })
+}
+
+fn check_name(name: &str, settings: &mut Settings<'_>) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let good = (1..=keys::POOL_NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(plain);
+    if !good {
+        let error = Diagnostic::error(format!("`{name}` cannot be the name of a pool"));
+        settings.report_table(error.help(
+            "use up to 64 letters, digits, `-` and `_`: the name is in thread names and metrics",
+        ));
+    }
+    good
+}

@@ -1,0 +1,93 @@
+//! The keys at the top of the file.
+
+use std::time::Duration;
+
+use pontoon_adapters::settings::{AutoOr, Diagnostic, Settings};
+
+use super::limits::{count, duration, size};
+use super::{ListenAddress, Overrides, keys};
+
+/// What concerns the server as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where to accept connections.
+    pub listen: ListenAddress,
+    /// How many event loops to run.
+    pub loops: AutoOr<usize>,
+    /// Connections that may be open at once.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head.
+    pub header_timeout: Duration,
+    /// How long a connection may idle between two requests.
+    pub keep_alive: Duration,
+    /// How long a client may take to send a request's body.
+    pub request_timeout: Duration,
+    /// How long a client may go without reading any of its response.
+    pub send_timeout: Duration,
+    /// The longest request line.
+    pub max_request_line_bytes: usize,
+    /// The largest request head.
+    pub max_header_bytes: usize,
+    /// The largest request body, where the location says nothing else.
+    pub max_body_bytes: usize,
+    /// How long running calls may take to end once the server stops.
+    pub shutdown_timeout: Duration,
+}
+
+/// Reads all keys, whatever is wrong with some of them.
+pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ServerConfig> {
+    let listen = listen(settings, overrides);
+    let loops = loops(settings);
+    let max_connections = count(settings, "max_connections", keys::MAX_CONNECTIONS);
+    let header_timeout = duration(settings, "header_timeout", keys::TIMEOUT);
+    let keep_alive = duration(settings, "keep_alive", keys::TIMEOUT);
+    let request_timeout = duration(settings, "request_timeout", keys::TIMEOUT);
+    let send_timeout = duration(settings, "send_timeout", keys::TIMEOUT);
+    let max_request_line_bytes = size(settings, "max_request_line", keys::MAX_REQUEST_LINE);
+    let max_header_bytes = size(settings, "max_header_bytes", keys::MAX_HEADER_BYTES);
+    let max_body_bytes = size(settings, "max_body", keys::MAX_BODY);
+    let shutdown_timeout = duration(settings, "shutdown_timeout", keys::SHUTDOWN_TIMEOUT);
+    Some(ServerConfig {
+        listen: listen?,
+        loops: loops?,
+        max_connections: max_connections?,
+        header_timeout: header_timeout?,
+        keep_alive: keep_alive?,
+        request_timeout: request_timeout?,
+        send_timeout: send_timeout?,
+        max_request_line_bytes: max_request_line_bytes?,
+        max_header_bytes: max_header_bytes?,
+        max_body_bytes: max_body_bytes?,
+        shutdown_timeout: shutdown_timeout?,
+    })
+}
+
+/// The address of the command line wins, and one in the file must still be right.
+fn listen(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ListenAddress> {
+    if !settings.contains("listen") {
+        if overrides.listen.is_none() {
+            let error = Diagnostic::error("missing key `listen`");
+            settings.report_table(error.help(
+                "add `listen = \"127.0.0.1:8080\"` at the top of the file, before the first [table], or give --listen",
+            ));
+        }
+        return overrides.listen.clone();
+    }
+    match settings.string("listen")?.parse() {
+        Ok(address) => Some(overrides.listen.clone().unwrap_or(address)),
+        Err(error) => {
+            settings.invalid("listen", error.to_string());
+            None
+        }
+    }
+}
+
+fn loops(settings: &mut Settings<'_>) -> Option<AutoOr<usize>> {
+    if !settings.contains("loops") {
+        return Some(AutoOr::Auto);
+    }
+    match settings.auto_or_integer("loops", keys::LOOPS)? {
+        AutoOr::Auto => Some(AutoOr::Auto),
+        AutoOr::Fixed(loops) => usize::try_from(loops).ok().map(AutoOr::Fixed),
+    }
+}

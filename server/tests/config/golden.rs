@@ -1,0 +1,202 @@
+//! The whole text an operator sees, to the last caret.
+
+use super::errors;
+
+fn assert_shown(text: &str, expected: &str) {
+    let shown = errors(text);
+    assert_eq!(shown, expected.trim_start(), "\n--- shown ---\n{shown}\n");
+}
+
+#[test]
+fn several_errors_are_shown_at_once_in_the_order_of_the_lines() {
+    assert_shown(
+        r#"listen = "127.0.0.1:8080"
+max_connection = 100
+
+[pool.db]
+threads = "many"
+session_idle = 60
+
+[[location]]
+path = "/users/{id}"
+adapter = "store"
+pool = "bd"
+database = "users.db"
+deadline = "quick"
+"#,
+        r#"
+error: unknown key `max_connection`
+ --> pontoon.toml:2:1
+  |
+2 | max_connection = 100
+  | ^^^^^^^^^^^^^^
+  |
+  = help: did you mean `max_connections`?
+
+error: `threads` must be an integer from 1 to 4096, not text
+ --> pontoon.toml:5:11
+  |
+5 | threads = "many"
+  |           ^^^^^^
+
+error: `session_idle` is a duration and needs a unit, 60 has none
+ --> pontoon.toml:6:16
+  |
+6 | session_idle = 60
+  |                ^^
+  |
+  = help: write "60s" for seconds or "60ms" for milliseconds
+
+error: missing key `query`
+ --> pontoon.toml:8:1
+  |
+8 | [[location]]
+  | ^^^^^^^^^^^^
+  |
+  = help: `query` (text): the SQL to run
+
+error: unknown pool `bd`
+  --> pontoon.toml:11:8
+   |
+11 | pool = "bd"
+   |        ^^^^
+   |
+   = help: did you mean `db`?
+
+error: `deadline` is not a duration: `quick`
+  --> pontoon.toml:13:12
+   |
+13 | deadline = "quick"
+   |            ^^^^^^^
+   |
+   = help: write a number and its unit: "250ms", "30s", "5m", "1h", "1day"
+
+pontoon.toml: 6 errors"#,
+    );
+}
+
+#[test]
+fn an_unknown_adapter_comes_with_the_nearest() {
+    assert_shown(
+        r#"listen = "127.0.0.1:8080"
+[[location]]
+path = "/"
+adapter = "ehco"
+"#,
+        r#"
+error: unknown adapter `ehco`
+ --> pontoon.toml:4:11
+  |
+4 | adapter = "ehco"
+  |           ^^^^^^
+  |
+  = help: did you mean `echo`?
+
+pontoon.toml: 1 error"#,
+    );
+}
+
+#[test]
+fn conflicting_paths_are_both_shown() {
+    assert_shown(
+        r#"listen = "127.0.0.1:8080"
+[[location]]
+path = "/users/{id}"
+adapter = "echo"
+[[location]]
+path = "/users/{name}"
+adapter = "echo"
+[[location]]
+path = "/users/{id}"
+adapter = "remote"
+"#,
+        r#"
+error: the path `/users/{name}` conflicts with `/users/{id}`
+ --> pontoon.toml:6:8
+  |
+3 | path = "/users/{id}"
+  |        ------------- the other location
+...
+6 | path = "/users/{name}"
+  |        ^^^^^^^^^^^^^^^
+  |
+  = help: the same requests would match both, and neither is more specific
+
+error: two locations have the path `/users/{id}`
+ --> pontoon.toml:9:8
+  |
+3 | path = "/users/{id}"
+  |        ------------- the other location
+...
+9 | path = "/users/{id}"
+  |        ^^^^^^^^^^^^^
+  |
+  = help: a path has one location
+
+pontoon.toml: 2 errors"#,
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_shown_the_same_way() {
+    assert_shown(
+        r#"listen = "127.0.0.1:8080"
+[pool.db
+threads = 4
+[[location]]
+deadline = 30s
+"#,
+        r#"
+error: not valid TOML: unclosed table, expected `]`
+ --> pontoon.toml:2:9
+  |
+2 | [pool.db
+  |         ^
+
+error: not valid TOML: string values must be quoted, expected literal string
+ --> pontoon.toml:5:12
+  |
+5 | deadline = 30s
+  |            ^^^
+
+pontoon.toml: 2 errors"#,
+    );
+}
+
+#[test]
+fn an_empty_file_says_what_a_file_needs() {
+    assert_shown(
+        r#""#,
+        r#"
+error: missing key `listen`
+--> pontoon.toml
+ = help: add `listen = "127.0.0.1:8080"` at the top of the file, before the first [table], or give --listen
+
+error: there is no location: nothing could be answered
+--> pontoon.toml
+ = help: add a `[[location]]` with a `path` and an `adapter`
+
+pontoon.toml: 2 errors"#,
+    );
+}
+
+#[test]
+fn a_single_bracket_location_is_explained() {
+    assert_shown(
+        r#"listen = "127.0.0.1:8080"
+[location]
+path = "/"
+adapter = "echo"
+"#,
+        r#"
+error: `location` is a list, and this is a single table
+ --> pontoon.toml:2:1
+  |
+2 | [location]
+  | ^^^^^^^^^^
+  |
+  = help: write `[[location]]` with two brackets, once for each
+
+pontoon.toml: 1 error"#,
+    );
+}

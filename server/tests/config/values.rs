@@ -1,0 +1,185 @@
+//! What a config file that is right means.
+
+use std::time::Duration;
+
+use pontoon::config::{
+    Config, LOCATION_KEYS, ListenAddress, Overrides, POOL_KEYS, SERVER_KEYS, ServerConfig,
+};
+use pontoon_adapters::registry::Kind;
+use pontoon_adapters::settings::{AutoOr, KeySpec};
+
+use super::{errors, parse, registry};
+
+const MINIMAL: &str = "listen = '127.0.0.1:8080'\n[[location]]\npath = '/'\nadapter = 'echo'\n";
+
+#[test]
+fn an_absent_key_means_its_documented_default() {
+    let config = parse(MINIMAL).unwrap();
+    let expected = ServerConfig {
+        listen: "127.0.0.1:8080".parse().unwrap(),
+        loops: AutoOr::Auto,
+        max_connections: 10_000,
+        header_timeout: Duration::from_secs(10),
+        keep_alive: Duration::from_secs(75),
+        request_timeout: Duration::from_secs(30),
+        send_timeout: Duration::from_secs(30),
+        max_request_line_bytes: 8 << 10,
+        max_header_bytes: 32 << 10,
+        max_body_bytes: 1 << 20,
+        shutdown_timeout: Duration::from_secs(30),
+    };
+    assert_eq!(config.server, expected);
+    let location = &config.locations[0];
+    assert_eq!((location.adapter, location.kind), ("echo", Kind::Loop));
+    assert_eq!((&location.methods, &location.pool), (&None, &None));
+    assert_eq!(location.deadline, Duration::from_secs(30));
+    assert_eq!(
+        (location.max_body_bytes, location.server_timing),
+        (1 << 20, false)
+    );
+    assert_eq!(location.max_running, Some(1024));
+
+    let config = parse(&format!("{MINIMAL}[pool.db]\n")).unwrap();
+    let pool = &config.pools[0];
+    assert_eq!((pool.threads, pool.max_queue), (8, 256));
+    assert_eq!(pool.session_idle, Duration::from_secs(60));
+    assert_eq!(pool.stack_size_bytes, 2 << 20);
+}
+
+#[test]
+fn what_the_file_says_is_what_the_server_gets() {
+    let config = parse(
+        r#"
+        listen = "unix:/run/pontoon.sock"
+        loops = 2
+        max_connections = 500
+        keep_alive = "1m 30s"
+        max_body = "2MiB"
+        shutdown_timeout = "0s"
+        [pool.db]
+        threads = 4
+        max_queue = 0
+        stack_size = 131072
+        [[location]]
+        path = "/users/{id}"
+        methods = ["GET", "HEAD", "GET"]
+        adapter = "store"
+        pool = "db"
+        deadline = "250ms"
+        server_timing = true
+        database = "users.db"
+        query = "SELECT 1"
+        [[location]]
+        path = "/upload/{*rest}"
+        methods = "PUT"
+        adapter = "remote"
+        max_body = "16MiB"
+        max_running = 3
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.warnings.diagnostics(), []);
+    assert_eq!(
+        config.server.listen,
+        ListenAddress::Unix("/run/pontoon.sock".into())
+    );
+    assert_eq!(config.server.loops, AutoOr::Fixed(2));
+    assert_eq!(config.server.keep_alive, Duration::from_secs(90));
+    assert_eq!(config.server.shutdown_timeout, Duration::ZERO);
+    let pool = &config.pools[0];
+    assert_eq!(
+        (pool.name.as_str(), pool.threads, pool.max_queue),
+        ("db", 4, 0)
+    );
+    assert_eq!(pool.stack_size_bytes, 128 << 10);
+
+    let [users, upload] = &config.locations[..] else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        users.methods,
+        Some(vec![http::Method::GET, http::Method::HEAD])
+    );
+    assert_eq!(
+        (users.pool.as_deref(), users.max_running),
+        (Some("db"), None)
+    );
+    assert_eq!(
+        (users.deadline, users.server_timing),
+        (Duration::from_millis(250), true)
+    );
+    assert_eq!(
+        users.max_body_bytes,
+        2 << 20,
+        "the server's, where the location has none"
+    );
+    assert_eq!(upload.methods, Some(vec![http::Method::PUT]));
+    assert_eq!(
+        (upload.pool.as_deref(), upload.max_running),
+        (None, Some(3))
+    );
+    assert_eq!(upload.max_body_bytes, 16 << 20);
+}
+
+#[test]
+fn the_command_line_address_wins_and_the_file_may_leave_it_out() {
+    let listen = Some(ListenAddress::Unix("/tmp/x".into()));
+    let overrides = Overrides {
+        listen: listen.clone(),
+    };
+    let without = MINIMAL.split_once('\n').unwrap().1;
+    for text in [MINIMAL, without] {
+        let config = Config::parse_with(text, "p", &registry::registry(), &overrides).unwrap();
+        assert_eq!(Some(config.server.listen), listen);
+    }
+    let wrong = MINIMAL.replace("127.0.0.1:8080", "nowhere");
+    assert!(Config::parse_with(&wrong, "p", &registry::registry(), &overrides).is_err());
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_no_mistake() {
+    parse(&format!("\u{feff}{}", MINIMAL.replace('\n', "\r\n"))).unwrap();
+    let wrong = format!(
+        "\u{feff}{}",
+        MINIMAL.replace("'echo'", "'ecko'").replace('\n', "\r\n")
+    );
+    assert!(
+        errors(&wrong).contains("pontoon.toml:4:11\n"),
+        "{}",
+        errors(&wrong)
+    );
+}
+
+#[test]
+fn a_pool_that_no_location_uses_is_a_warning() {
+    let config = parse(&format!("{MINIMAL}[pool.spare]\n")).unwrap();
+    let warnings = config.warnings.render(false);
+    assert!(
+        warnings.starts_with("warning: no location uses the pool `spare`\n"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("pontoon.toml:5:1"), "{warnings}");
+}
+
+/// A date is the wrong type for every key: a key that takes it in silence is never read.
+fn assert_read(keys: &[KeySpec], file_with: impl Fn(&str) -> String) {
+    for key in keys.iter().map(|key| key.name) {
+        let shown = errors(&file_with(&format!("{key} = 1979-05-27\n")));
+        let about = [format!("`{key}` must be"), format!("each `{key}` has")];
+        assert!(
+            about.iter().any(|about| shown.contains(about)),
+            "{key}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn every_documented_key_is_read() {
+    assert_read(SERVER_KEYS, str::to_owned);
+    assert_read(POOL_KEYS, |line| format!("{MINIMAL}[pool.db]\n{line}"));
+    // The `adapter` key decides which others are read, so it stays but when it is the one.
+    assert_read(LOCATION_KEYS, |line| match line.starts_with("adapter") {
+        true => format!("[[location]]\n{line}"),
+        false => format!("[[location]]\nadapter = 'echo'\n{line}"),
+    });
+}
