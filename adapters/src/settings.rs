@@ -20,23 +20,85 @@ pub struct KeySpec {
     pub meaning: &'static str,
 }
 
+impl KeySpec {
+    /// A key that must be there.
+    pub const fn required(name: &'static str, value: &'static str, meaning: &'static str) -> Self {
+        Self {
+            name,
+            value,
+            default: None,
+            required: true,
+            meaning,
+        }
+    }
+
+    /// A key that may be absent, which then means nothing.
+    pub const fn optional(name: &'static str, value: &'static str, meaning: &'static str) -> Self {
+        Self {
+            required: false,
+            ..Self::required(name, value, meaning)
+        }
+    }
+
+    /// A key that may be absent, which then means `default`.
+    pub const fn with_default(
+        name: &'static str,
+        value: &'static str,
+        default: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            default: Some(default),
+            ..Self::optional(name, value, meaning)
+        }
+    }
+}
+
 /// One table being read.
 #[derive(Debug)]
 pub struct Settings<'src> {
     table: &'src toml::Table,
-    errors: Vec<(String, String)>,
+    errors: Vec<String>,
 }
 
-impl<'src> Settings<'src> {
-    /// Reads this table.
-    pub fn new(table: &'src toml::Table) -> Self {
-        let errors = Vec::new();
-        Self { table, errors }
-    }
+/// What is wrong with a table.
+#[derive(Debug)]
+pub struct SettingsErrors(Vec<String>);
 
-    /// What was wrong, by key.
-    pub fn errors(&self) -> &[(String, String)] {
-        &self.errors
+impl SettingsErrors {
+    /// As a text.
+    pub fn render(&self, _color: bool) -> String {
+        self.0.join("\n")
+    }
+}
+
+impl Settings<'_> {
+    /// Reads one table from a text.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse<T>(
+        text: &str,
+        keys: &[KeySpec],
+        read: impl FnOnce(&mut Settings<'_>) -> Option<T>,
+    ) -> Result<T, SettingsErrors> {
+        let table: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| SettingsErrors(vec![error.to_string()]))?;
+        let mut settings = Settings {
+            table: &table,
+            errors: Vec::new(),
+        };
+        let value = read(&mut settings);
+        for key in table.keys() {
+            if !keys.iter().any(|spec| spec.name == key) {
+                settings.invalid(key, "unknown key");
+            }
+        }
+        value
+            .filter(|_| settings.errors.is_empty())
+            .ok_or(SettingsErrors(settings.errors))
     }
 
     /// A text.
@@ -93,6 +155,6 @@ impl<'src> Settings<'src> {
 
     /// Records an error at the value of this key.
     pub fn invalid(&mut self, key: &str, message: impl Into<String>) {
-        self.errors.push((key.to_owned(), message.into()));
+        self.errors.push(format!("{key}: {}", message.into()));
     }
 }
