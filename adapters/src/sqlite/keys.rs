@@ -111,8 +111,8 @@ impl Optional {
                 "object" => Rows::Object,
                 _ => Rows::Array,
             }),
-            no_rows: final_status(settings, "no_rows"),
-            changes: final_status(settings, "changes"),
+            no_rows: settings.status("no_rows"),
+            changes: settings.status("changes"),
             busy_timeout: settings.duration("busy_timeout"),
             read_only: settings.boolean("read_only"),
             journal_mode: mode.and_then(|name| {
@@ -135,15 +135,6 @@ impl Optional {
             .unwrap_or(adapter.max_response_bytes);
         adapter
     }
-}
-
-fn final_status(settings: &mut Settings<'_>, key: &'static str) -> Option<StatusCode> {
-    let status = settings.status(key)?;
-    if status.is_informational() {
-        settings.invalid(key, "a 1xx status never ends a request; use 200 to 599");
-        return None;
-    }
-    Some(status)
 }
 
 #[cfg(test)]
@@ -196,13 +187,6 @@ mod tests {
         let errors = read(&Database::new(), "query = 'SELEC 1'").unwrap_err();
         assert!(errors.contains("syntax error"), "{errors}");
         assert!(errors.contains("query"), "{errors}");
-    }
-
-    #[test]
-    fn a_status_that_ends_no_request_is_refused() {
-        let rest = "query = 'SELECT 1 AS one'\nno_rows = 100";
-        let errors = read(&Database::new(), rest).unwrap_err();
-        assert!(errors.contains("1xx"), "{errors}");
     }
 
     #[test]
