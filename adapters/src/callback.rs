@@ -116,41 +116,36 @@ fn config_from(settings: &mut Settings<'_>) -> Config {
 }
 
 const KEYS: &[KeySpec] = &[
-    KeySpec {
-        name: "delay",
-        value: "duration",
-        default: Some("10ms"),
-        required: false,
-        meaning: "how long the library takes for each call",
-    },
-    KeySpec {
-        name: "threads",
-        value: "integer",
-        default: Some("2"),
-        required: false,
-        meaning: "how many threads the library has",
-    },
-    KeySpec {
-        name: "max_pending",
-        value: "integer",
-        default: Some("1024"),
-        required: false,
-        meaning: "how many calls the library takes before it refuses more",
-    },
-    KeySpec {
-        name: "misbehave",
-        value: "none, twice, inline, late, never, drop, panic or thread_panic",
-        default: Some("none"),
-        required: false,
-        meaning: "what the library does wrong, for tests",
-    },
-    KeySpec {
-        name: "late_by",
-        value: "duration",
-        default: Some("1s"),
-        required: false,
-        meaning: "how much later than `delay` it calls back with `misbehave = \"late\"`",
-    },
+    KeySpec::with_default(
+        "delay",
+        "duration",
+        "10ms",
+        "how long the library takes for each call",
+    ),
+    KeySpec::with_default(
+        "threads",
+        "integer",
+        "2",
+        "how many threads the library has",
+    ),
+    KeySpec::with_default(
+        "max_pending",
+        "integer",
+        "1024",
+        "how many calls the library takes before it refuses more",
+    ),
+    KeySpec::with_default(
+        "misbehave",
+        "none, twice, inline, late, never, drop, panic or thread_panic",
+        "none",
+        "what the library does wrong, for tests",
+    ),
+    KeySpec::with_default(
+        "late_by",
+        "duration",
+        "1s",
+        "how much later than `delay` it calls back with `misbehave = \"late\"`",
+    ),
 ];
 
 /// How a config file mounts it.

@@ -196,41 +196,26 @@ fn cpu_time_used() -> Result<Duration, Error> {
 }
 
 const KEYS: &[KeySpec] = &[
-    KeySpec {
-        name: "duration",
-        value: "duration",
-        default: Some("0s"),
-        required: false,
-        meaning: "how long each call blocks",
-    },
-    KeySpec {
-        name: "burn",
-        value: "duration",
-        default: Some("0s"),
-        required: false,
-        meaning: "how much CPU time each call uses, after the blocking",
-    },
-    KeySpec {
-        name: "max",
-        value: "duration",
-        default: Some("0s"),
-        required: false,
-        meaning: "the longest that a request may ask for with `?ms=`; 0s: it may not ask",
-    },
-    KeySpec {
-        name: "body",
-        value: "text",
-        default: None,
-        required: false,
-        meaning: "the answer, instead of `slept N ms`",
-    },
-    KeySpec {
-        name: "interruptible",
-        value: "boolean",
-        default: Some("false"),
-        required: false,
-        meaning: "whether a call stops once its client left or its deadline passed",
-    },
+    KeySpec::with_default("duration", "duration", "0s", "how long each call blocks"),
+    KeySpec::with_default(
+        "burn",
+        "duration",
+        "0s",
+        "how much CPU time each call uses, after the blocking",
+    ),
+    KeySpec::with_default(
+        "max",
+        "duration",
+        "0s",
+        "the longest that a request may ask for with `?ms=`; 0s: it may not ask",
+    ),
+    KeySpec::optional("body", "text", "the answer, instead of `slept N ms`"),
+    KeySpec::with_default(
+        "interruptible",
+        "boolean",
+        "false",
+        "whether a call stops once its client left or its deadline passed",
+    ),
 ];
 
 /// How a config file mounts it.
@@ -341,5 +326,23 @@ mod tests {
     fn by_default_nothing_can_interrupt_it() {
         let sleep = Sleep::default();
         assert!(sleep.interrupter(&sleep.open().unwrap()).is_none());
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            duration = "20ms"
+            burn = "30us"
+            max = "2s"
+            body = "pong"
+            interruptible = true
+        "#;
+        let read = |settings: &mut Settings<'_>| Some(Sleep::from_settings(settings));
+        let sleep = Settings::parse(text, KEYS, read).unwrap();
+        assert_eq!(sleep.duration, 20 * MS);
+        assert_eq!(sleep.burn, Duration::from_micros(30));
+        assert_eq!(sleep.max, Duration::from_secs(2));
+        assert_eq!(sleep.body.as_deref(), Some("pong"));
+        assert!(sleep.interruptible);
     }
 }

@@ -215,3 +215,31 @@ fn no_lock_is_held_while_a_callback_runs() {
         thread::yield_now();
     }
 }
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+        delay = "5ms"
+        threads = 3
+        max_pending = 7
+        misbehave = "thread_panic"
+        late_by = "2s"
+    "#;
+    let read = |settings: &mut Settings<'_>| Some(config_from(settings));
+    let config = Settings::parse(text, KEYS, read).unwrap();
+    assert_eq!(config.delay, Duration::from_millis(5));
+    assert_eq!(config.threads, 3);
+    assert_eq!(config.max_pending, 7);
+    assert_eq!(config.misbehave, Misbehave::ThreadPanic);
+    assert_eq!(config.late_by, Duration::from_secs(2));
+}
+
+#[test]
+fn the_defaults_are_those_that_the_keys_name() {
+    let read = |settings: &mut Settings<'_>| Some(config_from(settings));
+    let config = Settings::parse("", KEYS, read).unwrap();
+    assert_eq!(config.delay, Duration::from_millis(10));
+    assert_eq!((config.threads, config.max_pending), (2, 1024));
+    assert_eq!(config.misbehave, Misbehave::None);
+    assert_eq!(config.late_by, Duration::from_secs(1));
+}

@@ -1,5 +1,7 @@
 //! The keys of a location with `adapter = "sqlite"`.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::mount::Mounted;
@@ -9,84 +11,56 @@ use crate::settings::{KeySpec, Settings};
 use super::{JournalMode, Rows, Sqlite};
 
 const KEYS: &[KeySpec] = &[
-    required(
+    KeySpec::required(
         "database",
         "path",
         "the database file, which must exist; relative to the working directory",
     ),
-    required(
+    KeySpec::required(
         "query",
         "SQL",
         "one statement; its `:name` parameters come from path, query string and body",
     ),
-    optional(
+    KeySpec::with_default(
         "row",
         "array or object",
-        Some("array"),
+        "array",
         "all rows as an array, or the first one as an object",
     ),
-    optional(
+    KeySpec::optional(
         "no_rows",
         "status",
-        None,
         "the status without rows, or without changes: 200 with `[]`, 404 for `row = \"object\"`",
     ),
-    optional(
+    KeySpec::with_default(
         "changes",
         "status",
-        Some("200"),
+        "200",
         "the status after an INSERT, UPDATE or DELETE without RETURNING",
     ),
-    optional(
+    KeySpec::with_default(
         "busy_timeout",
         "duration",
-        Some("5s"),
+        "5s",
         "how long a call waits for locks in all, but never past its deadline",
     ),
-    optional(
+    KeySpec::optional(
         "read_only",
         "boolean",
-        None,
         "how the file is opened; if absent, for writing only when the query writes",
     ),
-    optional(
+    KeySpec::optional(
         "journal_mode",
         "delete, truncate, persist or wal",
-        None,
         "the journal mode that the file is brought into; if absent, it is left as it is",
     ),
-    optional(
+    KeySpec::with_default(
         "max_response",
         "size",
-        Some("64MiB"),
+        "64MiB",
         "the largest response body; a larger answer is a 500",
     ),
 ];
-
-const fn required(name: &'static str, value: &'static str, meaning: &'static str) -> KeySpec {
-    KeySpec {
-        name,
-        value,
-        default: None,
-        required: true,
-        meaning,
-    }
-}
-
-const fn optional(
-    name: &'static str,
-    value: &'static str,
-    default: Option<&'static str>,
-    meaning: &'static str,
-) -> KeySpec {
-    KeySpec {
-        name,
-        value,
-        default,
-        required: false,
-        meaning,
-    }
-}
 
 /// How a config file mounts it.
 pub const fn spec() -> AdapterSpec {
@@ -120,7 +94,7 @@ struct Optional {
     rows: Option<Rows>,
     no_rows: Option<StatusCode>,
     changes: Option<StatusCode>,
-    busy_timeout: Option<std::time::Duration>,
+    busy_timeout: Option<Duration>,
     read_only: Option<bool>,
     journal_mode: Option<JournalMode>,
     max_response_bytes: Option<usize>,
@@ -137,8 +111,8 @@ impl Optional {
                 "object" => Rows::Object,
                 _ => Rows::Array,
             }),
-            no_rows: final_status(settings, "no_rows"),
-            changes: final_status(settings, "changes"),
+            no_rows: settings.status("no_rows"),
+            changes: settings.status("changes"),
             busy_timeout: settings.duration("busy_timeout"),
             read_only: settings.boolean("read_only"),
             journal_mode: mode.and_then(|name| {
@@ -163,11 +137,63 @@ impl Optional {
     }
 }
 
-fn final_status(settings: &mut Settings<'_>, key: &'static str) -> Option<StatusCode> {
-    let status = settings.status(key)?;
-    if status.is_informational() {
-        settings.invalid(key, "a 1xx status never ends a request; use 200 to 599");
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Database;
+    use super::*;
+
+    fn read(database: &Database, rest: &str) -> Result<Sqlite, String> {
+        let text = format!("database = {:?}\n{rest}", database.path());
+        Settings::parse(&text, KEYS, Sqlite::from_settings).map_err(|errors| errors.render(false))
     }
-    Some(status)
+
+    #[test]
+    fn every_key_is_read() {
+        let database = Database::new();
+        let rest = r#"
+            query = "SELECT id FROM users"
+            row = "object"
+            no_rows = 410
+            changes = 201
+            busy_timeout = "70ms"
+            read_only = false
+            journal_mode = "wal"
+            max_response = "2KiB"
+        "#;
+        let adapter = read(&database, rest).unwrap();
+        assert_eq!(adapter.query, "SELECT id FROM users");
+        assert_eq!(adapter.rows, Rows::Object);
+        assert_eq!(adapter.no_rows, Some(StatusCode::GONE));
+        assert_eq!(adapter.changes, StatusCode::CREATED);
+        assert_eq!(adapter.busy_timeout, Duration::from_millis(70));
+        assert_eq!(adapter.read_only, Some(false));
+        assert_eq!(adapter.journal_mode, Some(JournalMode::Wal));
+        assert_eq!(adapter.max_response_bytes, 2048);
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_keys_name() {
+        let database = Database::new();
+        let adapter = read(&database, "query = 'DELETE FROM users'").unwrap();
+        assert_eq!(adapter.rows, Rows::Array);
+        assert_eq!(adapter.changes, StatusCode::OK);
+        assert_eq!(adapter.busy_timeout, Duration::from_secs(5));
+        assert_eq!(adapter.max_response_bytes, 64 << 20);
+        assert_eq!((adapter.no_rows, adapter.journal_mode), (None, None));
+    }
+
+    #[test]
+    fn a_typo_in_the_query_is_an_error_at_the_query() {
+        let errors = read(&Database::new(), "query = 'SELEC 1'").unwrap_err();
+        assert!(errors.contains("syntax error"), "{errors}");
+        assert!(errors.contains("query"), "{errors}");
+    }
+
+    #[test]
+    fn all_that_is_missing_shows_at_once() {
+        let errors = Settings::parse("", KEYS, Sqlite::from_settings).unwrap_err();
+        let errors = errors.render(false);
+        assert!(errors.contains("database"), "{errors}");
+        assert!(errors.contains("query"), "{errors}");
+    }
 }
