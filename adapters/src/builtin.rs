@@ -3,10 +3,18 @@
 //! The registry starts with these; a program adds its own.
 
 use crate::registry::AdapterSpec;
+#[cfg(feature = "sqlite")]
+use crate::sqlite;
 use crate::{callback, echo, sleep};
 
 /// All adapters of this build. Those of libraries depend on cargo features.
-pub const BUILTIN: &[AdapterSpec] = &[echo::spec(), sleep::spec(), callback::spec()];
+pub const BUILTIN: &[AdapterSpec] = &[
+    echo::spec(),
+    sleep::spec(),
+    callback::spec(),
+    #[cfg(feature = "sqlite")]
+    sqlite::spec(),
+];
 
 #[cfg(test)]
 mod tests {

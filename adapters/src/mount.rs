@@ -3,8 +3,10 @@
 //! A [`Mounted`] is an adapter whose kind is known and nothing else. The server binds it to its
 //! pool, if it needs one, and gets a [`Bound`]: two ways to call, whatever the library is like.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +33,13 @@ pub struct Job {
     pub request_id: u64,
     /// When the answer becomes worthless.
     pub deadline: Option<Instant>,
+    /// The call's place in its location's limit, for the kinds without a pool: given back when
+    /// the library lets go of the call.
+    pub place: Option<Place>,
 }
+
+/// Something that is given back by dropping it.
+pub type Place = Box<dyn Any + Send>;
 
 /// An adapter whose calls run elsewhere: on a pool's workers or in a library's own threads.
 pub trait Submit: Send + Sync {
@@ -136,7 +144,7 @@ impl<A: Adapter> Bind for Blocking<A> {
             Arc::clone(&adapter),
             Arc::clone(&adapter),
         );
-        let kind = SessionKind::new(move || open.open())
+        let kind = SessionKind::new(move || open.open().map_err(Error::while_opening))
             .check(move |session| check.check(session))
             .interrupter(move |session| interrupt.interrupter(session));
         Arc::new(Pooled {
@@ -160,6 +168,7 @@ impl<A: Adapter> Submit for Pooled<A> {
             params,
             request_id,
             deadline,
+            place: _,
         } = job;
         let submission = self.pool.call_with(move |session, context| {
             let context = CallContext::new(params, context.clone(), request_id);
@@ -181,11 +190,20 @@ impl<A: Adapter> Submit for Pooled<A> {
 struct Callback<A>(A);
 
 impl<A: CallbackAdapter> Submit for Callback<A> {
+    /// The library's `submit` runs on the loop's thread, so a panic in it must not get out: the
+    /// completer is dropped by it and the call ends as abandoned.
     fn submit(&self, job: Job) -> Call<Outcome> {
         let (call, completer) = call();
+        let completer = completer.holding(job.place);
         let context = completer.context(job.deadline);
         let context = CallContext::new(job.params, context, job.request_id);
-        self.0.submit(job.request, &context, completer);
+        let submit = || self.0.submit(job.request, &context, completer);
+        if catch_unwind(AssertUnwindSafe(submit)).is_err() {
+            tracing::error!(
+                request = job.request_id,
+                "a callback adapter panicked in `submit`"
+            );
+        }
         match job.deadline {
             Some(deadline) => call.deadline_at(deadline),
             None => call,
@@ -201,6 +219,7 @@ impl<A: LoopAdapter> Serve for OnLoop<A> {
         Box::pin(async move {
             let context = pontoon_bridge::CallContext::detached().with_deadline(job.deadline);
             let context = CallContext::new(job.params, context, job.request_id);
+            let _place = job.place;
             adapter.call(job.request, &context).await
         })
     }

@@ -43,13 +43,21 @@ impl Stoppable {
     }
 }
 
-/// Where the outcome of a completer arrives.
-pub(crate) struct Outcome(Mutex<Call<Result<Response, Error>>>);
+impl Drop for Stoppable {
+    /// Only `stop` stops the call.
+    fn drop(&mut self) {
+        std::mem::forget(self.caller.lock().unwrap().take());
+    }
+}
+
+/// Where the outcome of a completer arrives; empty once it has come.
+pub(crate) struct Outcome(Mutex<Option<Call<Result<Response, Error>>>>);
 
 /// What became of a completer.
 #[derive(Debug)]
 pub(crate) enum Ended {
     Completed(Result<Response, Error>),
+    /// Also: it has ended before.
     Abandoned,
     Pending,
 }
@@ -66,24 +74,29 @@ impl Outcome {
     }
 
     fn wait_for(&self, patience: Duration) -> Ended {
-        let mut call = self.0.lock().unwrap();
+        let mut place = self.0.lock().unwrap();
+        let Some(call) = place.as_mut() else {
+            return Ended::Abandoned;
+        };
         let outcome = poll_fn(|context| Pin::new(&mut *call).poll(context));
-        match EventLoop::new()
+        let ended = match EventLoop::new()
             .unwrap()
             .block_on(timeout(patience, outcome))
         {
             Ok(Ok(outcome)) => Ended::Completed(outcome),
             Ok(Err(CallError::Abandoned)) => Ended::Abandoned,
             Ok(Err(other)) => panic!("a completer cannot end so: {other}"),
-            Err(_) => Ended::Pending,
-        }
+            Err(_) => return Ended::Pending,
+        };
+        *place = None;
+        ended
     }
 }
 
 /// A completer and where its outcome arrives.
 pub(crate) fn completer() -> (ResponseCompleter, Outcome) {
     let (call, completer) = pontoon_bridge::call();
-    (completer, Outcome(Mutex::new(call)))
+    (completer, Outcome(Mutex::new(Some(call))))
 }
 
 /// A request without a body.

@@ -3,6 +3,7 @@
 use super::{Call, CallCell, CallContext, ClosedWhile, Finished, Refused, Slot};
 use crate::call::context::Cancellation;
 use crate::error::CallError;
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -10,7 +11,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Makes a call and the handle that completes it, for libraries that call back by themselves.
-#[must_use]
 pub fn call<T: Send + 'static>() -> (Call<T>, Completer<T>) {
     let cell = Arc::new(Cell {
         slot: Slot::new(),
@@ -18,7 +18,10 @@ pub fn call<T: Send + 'static>() -> (Call<T>, Completer<T>) {
     });
     // A callback library has the call from the start: it is never skipped, only asked to stop.
     cell.slot.start();
-    (Call::pending(cell.clone(), None), Completer { cell })
+    (
+        Call::pending(cell.clone(), None),
+        Completer { cell, held: None },
+    )
 }
 
 struct Cell<T> {
@@ -71,6 +74,8 @@ impl CompleterStats {
 /// ends the call with [`CallError::Abandoned`].
 pub struct Completer<T: Send + 'static> {
     cell: Arc<Cell<T>>,
+    /// What the call occupies until the library lets go of it.
+    held: Option<Box<dyn Any + Send>>,
 }
 
 impl<T: Send + 'static> Completer<T> {
@@ -80,6 +85,14 @@ impl<T: Send + 'static> Completer<T> {
     /// [`CompleterStats`].
     pub fn complete(&self, value: T) -> bool {
         self.finish(Ok(value))
+    }
+
+    /// Keeps `held` until the library lets go of the completer, for instance a place in a limit:
+    /// a library that has not called back still has the call, whoever has given up on it.
+    #[must_use]
+    pub fn holding(mut self, held: impl Send + 'static) -> Self {
+        self.held = Some(Box::new(held));
+        self
     }
 
     /// Whether nobody waits any more: the client left or the deadline passed.
@@ -119,6 +132,7 @@ impl<T: Send + 'static> Drop for Completer<T> {
         if !self.cell.slot.is_claimed() {
             self.finish(Err(CallError::Abandoned));
         }
+        drop(self.held.take());
     }
 }
 
