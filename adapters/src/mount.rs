@@ -39,7 +39,7 @@ pub struct Job {
 }
 
 /// Something that is given back by dropping it.
-pub type Place = Box<dyn Any + Send>;
+pub type Place = Box<dyn Any + Send + Sync>;
 
 /// An adapter whose calls run elsewhere: on a pool's workers or in a library's own threads.
 pub trait Submit: Send + Sync {

@@ -75,7 +75,7 @@ impl CompleterStats {
 pub struct Completer<T: Send + 'static> {
     cell: Arc<Cell<T>>,
     /// What the call occupies until the library lets go of it.
-    held: Option<Box<dyn Any + Send>>,
+    held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl<T: Send + 'static> Completer<T> {
@@ -90,7 +90,7 @@ impl<T: Send + 'static> Completer<T> {
     /// Keeps `held` until the library lets go of the completer, for instance a place in a limit:
     /// a library that has not called back still has the call, whoever has given up on it.
     #[must_use]
-    pub fn holding(mut self, held: impl Send + 'static) -> Self {
+    pub fn holding(mut self, held: impl Send + Sync + 'static) -> Self {
         self.held = Some(Box::new(held));
         self
     }

@@ -155,9 +155,19 @@ impl Listener<mio::net::UnixListener> {
     ///
     /// What `accept(2)` says.
     pub async fn accept(&self) -> io::Result<mio::net::UnixStream> {
-        let accept =
-            |context: &mut Context<'_>| self.0.poll_io(Direction::Read, context, |l| l.accept());
-        std::future::poll_fn(accept).await.map(|(stream, _)| stream)
+        std::future::poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// As [`accept`](Self::accept), for hand-written futures.
+    ///
+    /// # Errors
+    ///
+    /// As for `accept`.
+    pub fn poll_accept(&self, context: &Context<'_>) -> Poll<io::Result<mio::net::UnixStream>> {
+        let accepted = self
+            .0
+            .poll_io(Direction::Read, context, mio::net::UnixListener::accept);
+        accepted.map_ok(|(stream, _)| stream)
     }
 }
 

@@ -34,6 +34,16 @@ pub struct ServerConfig {
     pub shutdown_timeout: Duration,
 }
 
+impl Default for ServerConfig {
+    /// The defaults of the config file, listening on 127.0.0.1:8080.
+    fn default() -> Self {
+        let text = "listen = \"127.0.0.1:8080\"";
+        let read = |settings: &mut Settings<'_>| read(settings, &Overrides::default());
+        Settings::parse(text, keys::SERVER_KEYS, read)
+            .expect("the defaults are constants that their own reader takes, as the tests show")
+    }
+}
+
 /// Reads all keys, whatever is wrong with some of them.
 pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ServerConfig> {
     let listen = listen(settings, overrides);

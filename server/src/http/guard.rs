@@ -197,6 +197,12 @@ impl Guard {
         self.violation.as_ref()
     }
 
+    /// Whether the violation is in the body of a message whose head was passed on, so that its
+    /// answer is the service's.
+    pub(crate) fn violates_in_body(&self) -> bool {
+        self.violation.is_some() && matches!(self.state, State::Body { .. })
+    }
+
     /// False when what was pushed is enough for now: leave the rest in the socket. While a
     /// message awaits its response, one head's worth is still read, to notice a client that
     /// leaves.

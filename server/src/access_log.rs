@@ -1,0 +1,130 @@
+//! One line per request: what was asked, how it ended, where the time went.
+
+use http::{Method, StatusCode, Uri};
+use pontoon_bridge::{CallError, Timings};
+use std::time::{Duration, Instant};
+
+/// The target of access lines: `pontoon::access=off` in a log filter turns them off.
+pub const TARGET: &str = "pontoon::access";
+
+/// How a request ended, as the log says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The client left before there was a response.
+    Cancelled,
+    /// The adapter answered.
+    Completed,
+    /// The adapter answered with an error.
+    Failed,
+    /// The server answered by itself: no such location, a body too large.
+    Refused,
+    /// The pool or the location was full.
+    Rejected,
+    /// The deadline passed.
+    TimedOut,
+    /// The library panicked.
+    Panicked,
+    /// The library dropped the call.
+    Abandoned,
+}
+
+impl Outcome {
+    pub(crate) fn of(error: &CallError) -> Self {
+        match error {
+            CallError::Rejected(_) | CallError::ShutDown => Self::Rejected,
+            CallError::Panicked { .. } => Self::Panicked,
+            CallError::Abandoned => Self::Abandoned,
+            CallError::DeadlineExceeded { .. } => Self::TimedOut,
+            _ => Self::Failed,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Rejected => "rejected",
+            Self::TimedOut => "timed_out",
+            Self::Panicked => "panicked",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// nginx's status for a client that left before the response; never sent.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// What is known of one request; the line is written when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Record {
+    asked: Option<(Method, Uri)>,
+    peer: Option<std::net::SocketAddr>,
+    pub(crate) id: u64,
+    pub(crate) arrived: Instant,
+    pub(crate) location: Option<std::sync::Arc<str>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) timings: Timings,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) sent_bytes: u64,
+    /// Whether the response's whole body was taken by the connection.
+    pub(crate) whole: bool,
+}
+
+impl Record {
+    pub(crate) fn new(
+        id: u64,
+        arrived: Instant,
+        peer: Option<std::net::SocketAddr>,
+        method: &Method,
+        uri: &Uri,
+    ) -> Self {
+        let enabled = tracing::enabled!(target: TARGET, tracing::Level::INFO);
+        Self {
+            asked: enabled.then(|| (method.clone(), uri.clone())),
+            peer,
+            id,
+            arrived,
+            location: None,
+            outcome: Outcome::Cancelled,
+            timings: Timings::default(),
+            status: None,
+            sent_bytes: 0,
+            whole: false,
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Some((method, uri)) = &self.asked else {
+            return;
+        };
+        let outcome = if self.status.is_some() && !self.whole {
+            // There was a response, but the client did not stay for all of it.
+            Outcome::Cancelled
+        } else {
+            self.outcome
+        };
+        tracing::info!(
+            target: TARGET,
+            id = self.id,
+            peer = self.peer.map(tracing::field::display),
+            %method,
+            %uri,
+            status = self.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16()),
+            bytes = self.sent_bytes,
+            location = self.location.as_deref().unwrap_or("-"),
+            outcome = outcome.name(),
+            queue_us = micros(self.timings.queue),
+            call_us = micros(self.timings.service),
+            wake_us = micros(self.timings.wake),
+            total_us = micros(self.arrived.elapsed()),
+        );
+    }
+}

@@ -1,0 +1,286 @@
+//! What a running server shares: between its loops, and on each loop between its connections.
+
+use pontoon_adapters::mount::{Bound, Place, Serve, Submit};
+use pontoon_bridge::Pool;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::config::ServerConfig;
+use crate::http::guard::Limits;
+use crate::location::Location;
+use crate::router::{RouteError, Router};
+
+/// A count that never passes its limit.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    count: AtomicUsize,
+    max: usize,
+}
+
+impl Bounded {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            max,
+        }
+    }
+
+    /// A place, until it is dropped; `None` when all are taken.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<BoundedPlace> {
+        // AcqRel, Relaxed: one operation tests and steps, so the bound is exact; the count orders
+        // nothing else.
+        self.count
+            .fetch_update(AcqRel, Relaxed, |count| {
+                (count < self.max).then_some(count + 1)
+            })
+            .ok()
+            .map(|_| BoundedPlace(Arc::clone(self)))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        // Relaxed: a statistic.
+        self.count.load(Relaxed)
+    }
+}
+
+/// A place in a [`Bounded`] count.
+#[derive(Debug)]
+pub(crate) struct BoundedPlace(Arc<Bounded>);
+
+impl Drop for BoundedPlace {
+    fn drop(&mut self) {
+        // AcqRel: partner of the one in `enter`.
+        self.0.count.fetch_sub(1, AcqRel);
+    }
+}
+
+/// A location as all loops share it.
+#[derive(Debug)]
+pub(crate) struct SharedLocation {
+    pub(crate) path: Arc<str>,
+    pub(crate) methods: Option<Vec<http::Method>>,
+    pub(crate) deadline: Duration,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) server_timing: bool,
+    running: Option<Arc<Bounded>>,
+    bound: Bound,
+}
+
+impl SharedLocation {
+    /// `None` when the location needs a pool and `pool` is none.
+    pub(crate) fn new(location: Location, pool: Option<&Pool>, max_body: usize) -> Option<Self> {
+        let needs_pool = location.mounted.kind().needs_pool();
+        Some(Self {
+            path: location.path.into(),
+            methods: location.methods,
+            deadline: location.deadline,
+            max_body_bytes: location.max_body_bytes.unwrap_or(max_body),
+            server_timing: location.server_timing,
+            running: (!needs_pool).then(|| Arc::new(Bounded::new(location.max_running))),
+            bound: location.mounted.bind(pool)?,
+        })
+    }
+
+    /// A place among the location's running calls, where it limits them itself; `Err` when it is
+    /// full.
+    pub(crate) fn enter(&self) -> Result<Option<Place>, ()> {
+        match &self.running {
+            None => Ok(None),
+            Some(running) => running
+                .enter()
+                .map(|place| Some(Box::new(place) as Place))
+                .ok_or(()),
+        }
+    }
+}
+
+/// What all loops share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ServerConfig,
+    pub(crate) limits: Limits,
+    pub(crate) locations: Vec<Arc<SharedLocation>>,
+    pub(crate) connections: Arc<Bounded>,
+    /// Tasks per loop, for handing new connections to the least busy.
+    per_loop: Vec<AtomicUsize>,
+    next_request: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(config: ServerConfig, locations: Vec<SharedLocation>, loops: usize) -> Self {
+        Self {
+            limits: Limits {
+                request_line_bytes: config.max_request_line_bytes,
+                head_bytes: config.max_header_bytes,
+                ..Limits::default()
+            },
+            connections: Arc::new(Bounded::new(config.max_connections)),
+            config,
+            locations: locations.into_iter().map(Arc::new).collect(),
+            per_loop: (0..loops).map(|_| AtomicUsize::new(0)).collect(),
+            next_request: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn next_request_id(&self) -> u64 {
+        // Relaxed: only uniqueness counts.
+        self.next_request.fetch_add(1, Relaxed)
+    }
+
+    /// The loop with the fewest connections.
+    pub(crate) fn least_busy_loop(&self) -> usize {
+        let load = |index: &usize| {
+            // Relaxed: a preference.
+            self.per_loop[*index].load(Relaxed)
+        };
+        (0..self.per_loop.len()).min_by_key(load).unwrap_or(0)
+    }
+}
+
+/// A location on one loop.
+pub(crate) struct LoopLocation {
+    pub(crate) shared: Arc<SharedLocation>,
+    pub(crate) target: Target,
+}
+
+/// How a location's calls are made.
+pub(crate) enum Target {
+    /// Elsewhere: a pool or a library's own threads.
+    Submit(Arc<dyn Submit>),
+    /// Here.
+    Serve(Rc<dyn Serve>),
+}
+
+impl LoopLocation {
+    fn new(shared: &Arc<SharedLocation>) -> Self {
+        let target = match &shared.bound {
+            Bound::Submit(submit) => Target::Submit(Arc::clone(submit)),
+            Bound::Serve(make) => Target::Serve(make()),
+        };
+        Self {
+            shared: Arc::clone(shared),
+            target,
+        }
+    }
+}
+
+impl std::fmt::Debug for LoopLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LoopLocation")
+            .field(&self.shared.path)
+            .finish()
+    }
+}
+
+/// What the connections of one loop share.
+pub(crate) struct LoopApp {
+    pub(crate) shared: Arc<Shared>,
+    index: usize,
+    pub(crate) router: Router<Rc<LoopLocation>>,
+    /// The tasks of the loop's connections and its acceptor, to be told of the drain.
+    tasks: RefCell<Slab<Option<Waker>>>,
+    draining: Cell<Option<Instant>>,
+    main: RefCell<Option<Waker>>,
+}
+
+impl LoopApp {
+    pub(crate) fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, RouteError> {
+        let mut router = Router::new();
+        for location in &shared.locations {
+            let here = Rc::new(LoopLocation::new(location));
+            router.add(&location.path, location.methods.clone(), here)?;
+        }
+        Ok(Self {
+            shared: Arc::clone(shared),
+            index,
+            router,
+            tasks: RefCell::default(),
+            draining: Cell::new(None),
+            main: RefCell::default(),
+        })
+    }
+
+    /// Since when the loop drains.
+    pub(crate) fn draining_since(&self) -> Option<Instant> {
+        self.draining.get()
+    }
+
+    /// Ends connections as soon as they have answered what they read.
+    pub(crate) fn drain(&self) {
+        self.draining.set(Some(Instant::now()));
+        let tasks: Vec<_> = self
+            .tasks
+            .borrow()
+            .iter()
+            .filter_map(|(_, w)| w.clone())
+            .collect();
+        tasks.into_iter().for_each(Waker::wake);
+        self.wake_main();
+    }
+
+    /// Enters a task that keeps the loop alive while it drains.
+    pub(crate) fn enter(self: &Rc<Self>) -> LiveTask {
+        // Relaxed: a preference.
+        self.shared.per_loop[self.index].fetch_add(1, Relaxed);
+        LiveTask {
+            key: self.tasks.borrow_mut().insert(None),
+            app: Rc::clone(self),
+        }
+    }
+
+    /// Ready when the loop drains and all its tasks have ended.
+    pub(crate) fn poll_drained(&self, context: &Context<'_>) -> Poll<()> {
+        if self.draining.get().is_some() && self.tasks.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        *self.main.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+
+    fn wake_main(&self) {
+        let main = self.main.borrow_mut().take();
+        if let Some(main) = main {
+            main.wake();
+        }
+    }
+}
+
+/// A task that keeps its loop alive; see [`LoopApp::enter`].
+pub(crate) struct LiveTask {
+    key: usize,
+    app: Rc<LoopApp>,
+}
+
+impl LiveTask {
+    /// Has the task woken when the drain begins.
+    pub(crate) fn watch_drain(&self, context: &Context<'_>) {
+        let mut tasks = self.app.tasks.borrow_mut();
+        let place = &mut tasks[self.key];
+        if !place
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
+            *place = Some(context.waker().clone());
+        }
+    }
+}
+
+impl Drop for LiveTask {
+    fn drop(&mut self) {
+        // Relaxed: as in `LoopApp::enter`.
+        self.app.shared.per_loop[self.app.index].fetch_sub(1, Relaxed);
+        let waker = self.app.tasks.borrow_mut().remove(self.key);
+        drop(waker);
+        self.app.wake_main();
+    }
+}

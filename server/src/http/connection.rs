@@ -1,0 +1,187 @@
+//! The task of one connection: hyper, the clock, the last word, the close.
+
+use super::service::Service;
+use super::socket::Socket;
+use super::wire::{HyperIo, Overdue, Patience, Wire};
+use crate::app::{BoundedPlace, LiveTask, LoopApp};
+use crate::problem::Problem;
+use http::StatusCode;
+use hyper::server::conn::http1;
+use pontoon_bridge::event_loop::{Timer, timeout};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+/// How long an idle connection is kept while the server drains: a request that is on its way when
+/// the drain begins is still answered.
+const DRAIN_GRACE: Duration = Duration::from_millis(50);
+
+/// How long, and how much, a connection is read after the last response, so that the client sees it
+/// instead of a reset (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 1 << 20;
+
+type Http = http1::Connection<HyperIo, Service>;
+
+/// How hyper's part ended.
+enum Ended {
+    /// Hyper has nothing more to do.
+    ByItself,
+    /// The client kept the connection waiting.
+    Overdue(Overdue),
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(app: Rc<LoopApp>, socket: Socket, _place: BoundedPlace) {
+    let live = app.enter();
+    let wire = Wire::new(socket, app.shared.limits);
+    let ended = run(&app, &wire, &live).await;
+    close(&wire, ended).await;
+}
+
+async fn run(app: &Rc<LoopApp>, wire: &Rc<Wire>, live: &LiveTask) -> Ended {
+    let service = Service {
+        app: Rc::clone(app),
+        wire: Rc::clone(wire),
+    };
+    let mut http = http1::Builder::new()
+        // The guard has let the head through, so hyper must have room for all of it.
+        .max_buf_size(app.shared.limits.head_bytes.max(1 << 15) * 2)
+        .header_read_timeout(None)
+        .pipeline_flush(true)
+        .serve_connection(HyperIo(Rc::clone(wire)), service);
+    let config = &app.shared.config;
+    let patience = Patience {
+        idle: config.keep_alive,
+        head: config.header_timeout,
+        body: config.request_timeout,
+        send: config.send_timeout,
+    };
+    let mut clock = Clock {
+        patience,
+        timer: None,
+    };
+    poll_fn(|context| {
+        live.watch_drain(context);
+        poll(app, wire, &mut http, &mut clock, context)
+    })
+    .await
+}
+
+fn poll(
+    app: &LoopApp,
+    wire: &Wire,
+    http: &mut Http,
+    clock: &mut Clock,
+    context: &mut Context<'_>,
+) -> Poll<Ended> {
+    loop {
+        if let Poll::Ready(result) = http.poll_without_shutdown(context) {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            return Poll::Ready(Ended::ByItself);
+        }
+        match ready!(clock.poll(app, wire, context)) {
+            // The service answers it, once hyper has told it.
+            Overdue::Body => wire.set_body_overdue(),
+            overdue => return Poll::Ready(Ended::Overdue(overdue)),
+        }
+    }
+}
+
+/// The one timer of a connection. It is moved forward when something is due earlier than it; when
+/// something is due later it just fires for nothing, so that a request costs no timer operation.
+struct Clock {
+    patience: Patience,
+    timer: Option<Timer>,
+}
+
+impl Clock {
+    fn poll(&mut self, app: &LoopApp, wire: &Wire, context: &mut Context<'_>) -> Poll<Overdue> {
+        loop {
+            let Some((due, overdue)) = self.due(app, wire) else {
+                return Poll::Pending;
+            };
+            if due <= Instant::now() {
+                return Poll::Ready(overdue);
+            }
+            let timer = self.timer.get_or_insert_with(|| Timer::at(due));
+            if due < timer.due() {
+                timer.rearm_at(due);
+            }
+            ready!(Pin::new(&mut *timer).poll(context));
+            timer.rearm_at(due);
+        }
+    }
+
+    fn due(&self, app: &LoopApp, wire: &Wire) -> Option<(Instant, Overdue)> {
+        let (due, overdue) = wire.due(&self.patience)?;
+        match app.draining_since() {
+            Some(since) if overdue == Overdue::Idle => Some((since + DRAIN_GRACE, overdue)),
+            _ => Some((due, overdue)),
+        }
+    }
+}
+
+/// Says the last word, if one is owed, and closes so that it is heard.
+async fn close(wire: &Wire, ended: Ended) {
+    match ended {
+        Ended::Overdue(Overdue::Send | Overdue::Body) => return,
+        Ended::Overdue(Overdue::Head) => {
+            let detail = "the request's head did not arrive in time";
+            send(wire, Problem::new(StatusCode::REQUEST_TIMEOUT, detail)).await;
+        }
+        Ended::Overdue(Overdue::Idle) => {}
+        Ended::ByItself => {
+            if let Some(violation) = wire.head_violation() {
+                tracing::debug!(%violation, "a request was refused");
+                let mut problem = Problem::new(violation.status, violation.to_string());
+                if violation.status == StatusCode::METHOD_NOT_ALLOWED {
+                    problem = problem.with_allow("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+                }
+                send(wire, problem).await;
+            } else if wire.has_ended() {
+                return;
+            }
+        }
+    }
+    linger(wire).await;
+}
+
+async fn send(wire: &Wire, problem: Problem) {
+    let bytes = problem.into_bytes();
+    let mut sent = 0;
+    let write = poll_fn(|context| {
+        while sent < bytes.len() {
+            match ready!(wire.socket.poll_write(context, &bytes[sent..])) {
+                Ok(wrote) if wrote > 0 => sent += wrote,
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    });
+    let _ = timeout(LINGER, write).await;
+}
+
+/// Ends our side and reads what the client still sends: closing with unread input would send a
+/// reset, which can overtake the response.
+async fn linger(wire: &Wire) {
+    if wire.socket.end_sending().is_err() {
+        return;
+    }
+    let mut left = LINGER_BYTES;
+    let read = poll_fn(|context| {
+        let mut buffer = [0; 4096];
+        while left > 0 {
+            match ready!(wire.socket.poll_read(context, &mut buffer)) {
+                Ok(read) if read > 0 => left = left.saturating_sub(read),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    });
+    let _ = timeout(LINGER, read).await;
+}

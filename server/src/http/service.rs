@@ -1,0 +1,287 @@
+//! What becomes of one request: route, body, call, response.
+
+use super::exchange::{Exchange, ResponseBody};
+use super::wire::Wire;
+use crate::access_log::{Outcome, Record};
+use crate::app::{LoopApp, LoopLocation, Target};
+use crate::problem::Problem;
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use pontoon_adapters::mount::Job;
+use pontoon_adapters::{Request, Response};
+use pontoon_bridge::Timings;
+use pontoon_bridge::event_loop::timeout;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tracing::Instrument;
+
+/// When to try a full location again; its library tells nothing about how fast it drains.
+const RETRY_LOCATION: Duration = Duration::from_secs(1);
+
+/// hyper's view of the server: one for each connection.
+pub(super) struct Service {
+    pub(super) app: Rc<LoopApp>,
+    pub(super) wire: Rc<Wire>,
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Service {
+    type Response = hyper::Response<ResponseBody>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>>>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let arrived = Instant::now();
+        let app = Rc::clone(&self.app);
+        let id = app.shared.next_request_id();
+        let (parts, body) = request.into_parts();
+        let peer = self.wire.socket.peer();
+        let record = Record::new(id, arrived, peer, &parts.method, &parts.uri);
+        let exchange = Exchange::new(&self.wire, record);
+        let span = tracing::info_span!("request", id);
+        let respond = async move { Ok(respond(&app, exchange, parts, body).await) };
+        if span.is_disabled() {
+            Box::pin(respond)
+        } else {
+            Box::pin(respond.instrument(span))
+        }
+    }
+}
+
+async fn respond(
+    app: &LoopApp,
+    mut exchange: Exchange,
+    parts: Parts,
+    body: Incoming,
+) -> hyper::Response<ResponseBody> {
+    let is_head = parts.method == Method::HEAD;
+    let response = match answer(app, &mut exchange, parts, body).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    finish(app, exchange, response, is_head)
+}
+
+async fn answer(
+    app: &LoopApp,
+    exchange: &mut Exchange,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Response, Problem> {
+    exchange.record.outcome = Outcome::Refused;
+    if parts.uri.path() == "*" {
+        // Asterisk-form: OPTIONS about the server as a whole (RFC 9110 section 9.3.7).
+        return Ok(Response::status(StatusCode::NO_CONTENT));
+    }
+    let (location, params) = app.router.find(&parts.method, parts.uri.path())?;
+    let location = Rc::clone(location);
+    exchange.record.location = Some(std::sync::Arc::clone(&location.shared.path));
+    exchange.server_timing = location.shared.server_timing;
+    let body = collect(body, location.shared.max_body_bytes, &exchange.wire).await?;
+    let deadline = exchange.record.arrived + location.shared.deadline;
+    let place = location.shared.enter().map_err(|()| {
+        exchange.record.outcome = Outcome::Rejected;
+        Problem::unavailable("this location runs as many calls as it may", RETRY_LOCATION)
+    })?;
+    // Until there is an outcome, being dropped means that the client left.
+    exchange.record.outcome = Outcome::Cancelled;
+    let request = Request::from_parts(parts, body);
+    let request_id = exchange.record.id;
+    let job = Job {
+        request,
+        params,
+        request_id,
+        deadline: Some(deadline),
+        place,
+    };
+    call(&location, job, deadline, &mut exchange.record).await
+}
+
+/// The whole body, or why not.
+async fn collect(mut body: Incoming, max: usize, wire: &Wire) -> Result<Bytes, Problem> {
+    use http_body::Body;
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let too_large = || {
+        let detail = format!("the request's body has more than {max} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    // Said before anything is read, so a client that expects `100 Continue` sends nothing.
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
+    let mut collected = Collected::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| cut_short(wire, &error))?;
+        if let Ok(data) = frame.into_data() {
+            if collected.len() + data.len() > max {
+                return Err(too_large());
+            }
+            collected.add(data);
+        }
+    }
+    Ok(collected.into_bytes())
+}
+
+/// A body in pieces; one piece is not copied.
+#[derive(Default)]
+struct Collected {
+    first: Bytes,
+    rest: BytesMut,
+}
+
+impl Collected {
+    fn len(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    fn add(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&self.first);
+            self.first.clear();
+        }
+        self.rest.extend_from_slice(&data);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.rest.is_empty() {
+            self.first
+        } else {
+            self.rest.freeze()
+        }
+    }
+}
+
+/// Why a body did not come whole.
+fn cut_short(wire: &Wire, error: &hyper::Error) -> Problem {
+    if let Some(violation) = wire.body_violation() {
+        return Problem::new(violation.status, violation.to_string());
+    }
+    if wire.is_body_overdue() {
+        let detail = "the request's body did not arrive in time";
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, detail);
+    }
+    let detail = format!("the request's body could not be read: {error}");
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+/// Makes the call and waits for its outcome, at most until the deadline.
+async fn call(
+    location: &LoopLocation,
+    job: Job,
+    deadline: Instant,
+    record: &mut Record,
+) -> Result<Response, Problem> {
+    let outcome = match &location.target {
+        Target::Submit(submit) => {
+            let mut call = submit.submit(job);
+            let outcome = (&mut call).await;
+            record.timings = call.timings();
+            outcome.map_err(|error| {
+                record.outcome = Outcome::of(&error);
+                if let pontoon_bridge::CallError::SessionFailed(source) = &error {
+                    tracing::warn!(location = %location.shared.path, error = %Chain(&**source), "no session");
+                }
+                Problem::of_call(&error)
+            })?
+        }
+        Target::Serve(serve) => {
+            let began = Instant::now();
+            let limit = deadline.saturating_duration_since(began);
+            let outcome = timeout(limit, serve.serve(job)).await;
+            record.timings = Timings {
+                service: began.elapsed(),
+                ..Timings::default()
+            };
+            outcome.map_err(|_| {
+                record.outcome = Outcome::TimedOut;
+                Problem::deadline(true)
+            })?
+        }
+    };
+    match outcome {
+        Ok(response) => {
+            record.outcome = Outcome::Completed;
+            Ok(response)
+        }
+        Err(error) => {
+            record.outcome = Outcome::Failed;
+            if error.kind().status().is_server_error() {
+                tracing::warn!(location = %location.shared.path, error = %Chain(&error), "failed");
+            }
+            Err(Problem::of_adapter(&error))
+        }
+    }
+}
+
+/// An error with its sources, for the log.
+struct Chain<'e>(&'e dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Fields that are the connection's, not the adapter's.
+const OURS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
+
+/// Where the time went, in milliseconds (W3C Server Timing).
+fn server_timing(timings: &Timings) -> HeaderValue {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let (queue, call, wake) = (ms(timings.queue), ms(timings.service), ms(timings.wake));
+    let text = format!("queue;dur={queue:.3}, call;dur={call:.3}, wake;dur={wake:.3}");
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn finish(
+    app: &LoopApp,
+    mut exchange: Exchange,
+    response: Response,
+    is_head: bool,
+) -> hyper::Response<ResponseBody> {
+    let (mut parts, bytes) = response.into_inner().into_parts();
+    for field in &OURS {
+        parts.headers.remove(field);
+    }
+    if parts.status.is_informational() {
+        tracing::error!(status = %parts.status, "an adapter answered with an interim status");
+        parts.status = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    if exchange.server_timing {
+        let name = HeaderName::from_static("server-timing");
+        parts
+            .headers
+            .insert(name, server_timing(&exchange.record.timings));
+    }
+    if app.draining_since().is_some() || exchange.wire.body_violation().is_some() {
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    exchange.record.status = Some(parts.status);
+    let no_body = is_head || matches!(parts.status.as_u16(), 204 | 304);
+    let mut body = ResponseBody::new(bytes, exchange);
+    if no_body {
+        body.is_head_only();
+    }
+    hyper::Response::from_parts(parts, body)
+}

@@ -1,0 +1,238 @@
+//! What a connection's task, hyper and the service share: the socket, the guard, and since when the
+//! connection waits for what.
+
+use super::guard::{Guard, Limits, Phase, Violation};
+use super::socket::Socket;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+/// Read at once; one buffer per loop thread serves all its connections.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// How long a connection may wait for its client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) idle: Duration,
+    pub(crate) head: Duration,
+    pub(crate) body: Duration,
+    pub(crate) send: Duration,
+}
+
+/// What a connection waits for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// The next request.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+    /// The client, to read its response.
+    Send,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) socket: Socket,
+    guard: RefCell<Guard>,
+    /// The phase that the clock below is for.
+    phase: Cell<Phase>,
+    phase_since: Cell<Instant>,
+    /// Since when the socket takes no more of the response.
+    send_blocked_since: Cell<Option<Instant>>,
+    /// A request is with the service, or its response is on the way.
+    in_flight: Cell<bool>,
+    /// The client was too slow with its body: hyper is told that the input has ended.
+    body_overdue: Cell<bool>,
+    /// The client has ended its side.
+    ended: Cell<bool>,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: Socket, limits: Limits) -> Rc<Self> {
+        Rc::new(Self {
+            socket,
+            guard: RefCell::new(Guard::new(limits)),
+            phase: Cell::new(Phase::Idle),
+            phase_since: Cell::new(Instant::now()),
+            send_blocked_since: Cell::new(None),
+            in_flight: Cell::new(false),
+            body_overdue: Cell::new(false),
+            ended: Cell::new(false),
+        })
+    }
+
+    /// A request has come out of hyper.
+    pub(crate) fn request_began(&self) {
+        self.in_flight.set(true);
+    }
+
+    /// Its response has gone into hyper, or never will.
+    pub(crate) fn request_ended(&self) {
+        self.in_flight.set(false);
+        self.guard.borrow_mut().message_done();
+        self.note_phase();
+    }
+
+    /// What is wrong with a head; the connection's task answers it.
+    pub(crate) fn head_violation(&self) -> Option<Violation> {
+        let guard = self.guard.borrow();
+        guard
+            .violation()
+            .filter(|_| !guard.violates_in_body())
+            .cloned()
+    }
+
+    /// What is wrong with the body of the request under way; the service answers it.
+    pub(crate) fn body_violation(&self) -> Option<Violation> {
+        let guard = self.guard.borrow();
+        guard
+            .violation()
+            .filter(|_| guard.violates_in_body())
+            .cloned()
+    }
+
+    pub(crate) fn is_body_overdue(&self) -> bool {
+        self.body_overdue.get()
+    }
+
+    pub(crate) fn set_body_overdue(&self) {
+        self.body_overdue.set(true);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// What the connection waits for, and until when; `None` while the library is at work.
+    pub(crate) fn due(&self, patience: &Patience) -> Option<(Instant, Overdue)> {
+        if let Some(since) = self.send_blocked_since.get() {
+            return Some((since + patience.send, Overdue::Send));
+        }
+        let since = self.phase_since.get();
+        match self.phase.get() {
+            Phase::Body if !self.body_overdue.get() => Some((since + patience.body, Overdue::Body)),
+            _ if self.in_flight.get() => None,
+            Phase::Idle => Some((since + patience.idle, Overdue::Idle)),
+            Phase::Head => Some((since + patience.head, Overdue::Head)),
+            Phase::Body | Phase::Complete | Phase::Refused => None,
+        }
+    }
+
+    fn note_phase(&self) {
+        let phase = self.guard.borrow().phase();
+        if phase != self.phase.get() {
+            self.phase.set(phase);
+            self.phase_since.set(Instant::now());
+        }
+    }
+
+    /// Gives hyper what the guard lets through; 0 bytes mean the end of the input.
+    fn poll_guarded(&self, cx: &Context<'_>, mut out: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let room = out.remaining();
+            let passed = self
+                .guard
+                .borrow_mut()
+                .forward(room, &mut |bytes| out.put_slice(bytes));
+            if passed > 0 || room == 0 {
+                self.note_phase();
+                return Poll::Ready(Ok(()));
+            }
+            if self.guard.borrow().violation().is_some() || self.body_overdue.get() {
+                // In a head, nothing is in flight (the guard lets one message through at a time),
+                // so hyper just ends. In a body, the service learns that it is cut short.
+                self.note_phase();
+                return Poll::Ready(Ok(()));
+            }
+            if !self.guard.borrow().wants_input() {
+                // Woken by hyper itself once the response is done.
+                return Poll::Pending;
+            }
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let read = ready!(self.socket.poll_read(cx, scratch))?;
+                let mut guard = self.guard.borrow_mut();
+                let passed = guard.feed(&scratch[..read], room, &mut |bytes| out.put_slice(bytes));
+                Poll::Ready(Ok::<_, io::Error>((read, passed)))
+            });
+            let (read, passed) = ready!(read)?;
+            self.note_phase();
+            if read == 0 {
+                self.ended.set(true);
+                return Poll::Ready(Ok(()));
+            }
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn note_sent(&self, wrote: &Poll<io::Result<usize>>) {
+        match wrote {
+            Poll::Ready(_) => self.send_blocked_since.set(None),
+            Poll::Pending => {
+                let since = self.send_blocked_since.get().unwrap_or_else(Instant::now);
+                self.send_blocked_since.set(Some(since));
+            }
+        }
+    }
+}
+
+/// The wire as hyper sees it.
+#[derive(Debug)]
+pub(crate) struct HyperIo(pub(crate) Rc<Wire>);
+
+impl Read for HyperIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_guarded(cx, out)
+    }
+}
+
+impl Write for HyperIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = self.0.socket.poll_write(cx, buffer);
+        self.0.note_sent(&wrote);
+        wrote
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = self.0.socket.poll_write_vectored(cx, buffers);
+        self.0.note_sent(&wrote);
+        wrote
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The connection's task closes the socket, after it has said what it has to say.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,219 @@
+//! The listening socket and the task that accepts from it.
+//!
+//! One loop accepts and hands each connection to the loop with the fewest, so that few connections
+//! spread as well as many, the limit is exact, and stopping loses no connection that a second
+//! socket's backlog would hold.
+
+use crate::app::{BoundedPlace, LiveTask, LoopApp};
+use crate::config::ListenAddress;
+use crate::http::connection;
+use crate::http::socket::Accepted;
+use crate::problem::Problem;
+use pontoon_bridge::LoopHandle;
+use pontoon_bridge::event_loop::{self, TcpListener, UnixListener, yield_now};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Accepted in a row before other tasks of the loop have their turn.
+const ACCEPT_BATCH: usize = 64;
+/// How long accepting pauses when the process has no file descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
+/// When a client that found all connections taken may come again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A bound socket that belongs to no loop yet.
+#[derive(Debug)]
+pub(crate) enum Listening {
+    Tcp(mio::net::TcpListener),
+    Unix(mio::net::UnixListener, PathBuf),
+}
+
+impl Listening {
+    /// Binds; with port 0 the system chooses, see [`address`](Self::address).
+    pub(crate) fn bind(address: &ListenAddress) -> io::Result<Self> {
+        match address {
+            ListenAddress::Tcp(address) => bind_tcp(*address).map(Self::Tcp),
+            ListenAddress::Unix(path) => {
+                remove_stale(path)?;
+                Ok(Self::Unix(
+                    mio::net::UnixListener::bind(path)?,
+                    path.clone(),
+                ))
+            }
+        }
+    }
+
+    pub(crate) fn address(&self) -> io::Result<ListenAddress> {
+        Ok(match self {
+            Self::Tcp(listener) => ListenAddress::Tcp(listener.local_addr()?),
+            Self::Unix(_, path) => ListenAddress::Unix(path.clone()),
+        })
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<mio::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // A restart must not wait for the old connections' TIME_WAIT. No SO_REUSEPORT: a second
+    // server on the port is a mistake that must show.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(mio::net::TcpListener::from_std(socket.into()))
+}
+
+/// Removes a socket file that no server listens on any more.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = path
+        .symlink_metadata()
+        .is_ok_and(|data| data.file_type().is_socket());
+    let refused = || {
+        std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    if is_socket && refused() {
+        std::fs::remove_file(path)
+    } else {
+        Ok(())
+    }
+}
+
+/// The listener on its loop.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    fn enter_loop(listening: Listening) -> io::Result<Self> {
+        Ok(match listening {
+            Listening::Tcp(listener) => Self::Tcp(TcpListener::from_mio(listener)?),
+            Listening::Unix(listener, path) => Self::Unix(UnixListener::from_mio(listener)?, path),
+        })
+    }
+
+    /// The next connection; `None` once the drain has begun.
+    async fn accept(&self, app: &LoopApp, live: &LiveTask) -> Option<io::Result<Accepted>> {
+        poll_fn(|context| {
+            live.watch_drain(context);
+            if app.draining_since().is_some() {
+                return Poll::Ready(None);
+            }
+            match self {
+                Self::Tcp(listener) => listener.poll_accept(context).map_ok(Accepted::from),
+                Self::Unix(listener, _) => listener.poll_accept(context).map_ok(Accepted::Unix),
+            }
+            .map(Some)
+        })
+        .await
+    }
+
+    /// A connection that waits already.
+    fn accept_now(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => listener.get_ref().accept().map(Accepted::from),
+            Self::Unix(listener, _) => listener
+                .get_ref()
+                .accept()
+                .map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            // Gone already, or not ours to remove: nothing to be done here.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl From<(mio::net::TcpStream, SocketAddr)> for Accepted {
+    fn from((stream, peer): (mio::net::TcpStream, SocketAddr)) -> Self {
+        Self::Tcp(stream, peer)
+    }
+}
+
+/// Accepts until the loop drains, then what waits already; `loops` are all loops by index.
+pub(crate) async fn accept(app: Rc<LoopApp>, listening: Listening, loops: Vec<LoopHandle>) {
+    let live = app.enter();
+    let listener = match Listener::enter_loop(listening) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the listener could not be watched: nothing is accepted");
+            return;
+        }
+    };
+    let mut in_a_row = 0;
+    while let Some(accepted) = listener.accept(&app, &live).await {
+        match accepted {
+            Ok(accepted) => hand_over(&app, &loops, accepted),
+            Err(error) => pause(&error).await,
+        }
+        in_a_row += 1;
+        if in_a_row % ACCEPT_BATCH == 0 {
+            yield_now().await;
+        }
+    }
+    // What the kernel has accepted for us is ours to answer.
+    while let Ok(accepted) = listener.accept_now() {
+        hand_over(&app, &loops, accepted);
+    }
+}
+
+async fn pause(error: &io::Error) {
+    match error.kind() {
+        // The client left before it was accepted.
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
+        _ => {
+            tracing::warn!(%error, "a connection could not be accepted; raise `ulimit -n` if it is short");
+            event_loop::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn hand_over(app: &Rc<LoopApp>, loops: &[LoopHandle], accepted: Accepted) {
+    let Some(place) = app.shared.connections.enter() else {
+        refuse(accepted);
+        return;
+    };
+    let index = app.shared.least_busy_loop();
+    let serve = move || serve_here(accepted, place);
+    if loops[index].spawn(serve).is_err() {
+        tracing::error!(index, "a loop is gone; a connection was dropped");
+    }
+}
+
+async fn serve_here(accepted: Accepted, place: BoundedPlace) {
+    let Some(app) = crate::server::loop_app() else {
+        return;
+    };
+    match accepted.enter_loop() {
+        Ok(socket) => connection::serve(app, socket, place).await,
+        Err(error) => tracing::debug!(%error, "a connection was gone before it was served"),
+    }
+}
+
+/// Tells a client that all connections are taken, if its socket takes that at once.
+fn refuse(accepted: Accepted) {
+    let detail = "the server has as many connections as it may; try again later";
+    let bytes = Problem::unavailable(detail, RETRY).into_bytes();
+    let _ = match accepted {
+        Accepted::Tcp(mut stream, _) => stream.write(&bytes),
+        Accepted::Unix(mut stream) => stream.write(&bytes),
+    };
+}

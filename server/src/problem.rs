@@ -1,0 +1,171 @@
+//! Errors that the server answers by itself, as `application/problem+json` (RFC 9457).
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
+use pontoon_adapters::{Error, ErrorKind, Response};
+use pontoon_bridge::{CallError, SubmitError};
+use std::time::Duration;
+
+/// An error response in the making.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: String,
+    allow: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            allow: None,
+            retry_after: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// 405, with the methods that would do.
+    pub(crate) fn method_not_allowed<'m>(
+        method: &Method,
+        allowed: impl Iterator<Item = &'m Method>,
+    ) -> Self {
+        let allowed: Vec<_> = allowed.map(Method::as_str).collect();
+        let allowed = allowed.join(", ");
+        let detail = format!("{method} is not answered here; use {allowed}");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+        Self {
+            allow: Some(allowed),
+            ..problem
+        }
+    }
+
+    /// 503, with the time after which to come again.
+    pub(crate) fn unavailable(detail: impl Into<String>, retry_after: Duration) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        Self {
+            retry_after: Some(retry_after),
+            ..problem
+        }
+    }
+
+    pub(crate) fn with_allow(self, allow: &str) -> Self {
+        Self {
+            allow: Some(allow.to_owned()),
+            ..self
+        }
+    }
+
+    /// What an adapter's own error becomes. Its source is for the log, not for the client.
+    pub(crate) fn of_adapter(error: &Error) -> Self {
+        let problem = Self::new(error.kind().status(), error.detail());
+        match error.kind() {
+            ErrorKind::MethodNotAllowed(methods) => {
+                let allow: Vec<_> = methods.iter().map(Method::as_str).collect();
+                problem.with_allow(&allow.join(", "))
+            }
+            ErrorKind::Unavailable => Self {
+                retry_after: Some(Duration::from_secs(1)),
+                ..problem
+            },
+            _ => problem,
+        }
+    }
+
+    /// What a call that did not return becomes.
+    pub(crate) fn of_call(error: &CallError) -> Self {
+        match error {
+            CallError::Rejected(refused) => Self::of_refusal(refused),
+            CallError::Panicked { .. } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the library behind this location panicked; the server's log has its message",
+            ),
+            CallError::Abandoned => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the library behind this location dropped the call without an answer",
+            ),
+            CallError::DeadlineExceeded { running } => Self::deadline(*running),
+            CallError::SessionFailed(source) => match source.downcast_ref::<Error>() {
+                Some(error) => Self::of_adapter(error),
+                None => Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    "the library behind this location could not be opened; see the server's log",
+                ),
+            },
+            _ => Self::unavailable("the server is stopping; try again", Duration::from_secs(1)),
+        }
+    }
+
+    fn of_refusal(refused: &SubmitError) -> Self {
+        match refused {
+            SubmitError::QueueFull { retry_after, .. } => Self::unavailable(
+                "the pool behind this location is full; nothing was done, try again later",
+                *retry_after,
+            ),
+            _ => Self::unavailable("the server is stopping; try again", Duration::from_secs(1)),
+        }
+    }
+
+    /// 504 by the loop, whatever the library does.
+    pub(crate) fn deadline(running: bool) -> Self {
+        let detail = if running {
+            "the deadline of this location passed while the call was running"
+        } else {
+            "the deadline of this location passed before the call was run; nothing was done"
+        };
+        Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
+    }
+
+    fn body(&self) -> serde_json::Value {
+        serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        })
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        let mut response = Response::json(&self.body()).with_status(self.status);
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(allow) = self
+            .allow
+            .and_then(|allow| HeaderValue::from_str(&allow).ok())
+        {
+            headers.insert(ALLOW, allow);
+        }
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        response
+    }
+
+    /// The whole response as bytes, for connections on which hyper speaks no more.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        let response = self.into_response();
+        let status = response.status();
+        let reason = status.canonical_reason().unwrap_or("Error");
+        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+        for (name, value) in response.headers() {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+        let length = response.body().len();
+        let rest = format!("content-length: {length}\r\nconnection: close\r\ndate: {date}\r\n\r\n");
+        bytes.extend_from_slice(rest.as_bytes());
+        bytes.extend_from_slice(response.body());
+        bytes
+    }
+}
