@@ -1,1 +1,11 @@
-//! tests
+//! What the end-to-end tests share: a server of the test's own, and a client that sends bytes.
+//!
+//! Every server listens on a loopback port that the system chose; every wait is bounded.
+
+pub mod client;
+pub mod fixture;
+
+use std::time::Duration;
+
+/// Longer than anything here may take, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
