@@ -3,6 +3,7 @@
 use super::{Call, CallCell, CallContext, ClosedWhile, Finished, Refused, Slot};
 use crate::call::context::Cancellation;
 use crate::error::CallError;
+use crate::pool::drop_quietly;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -103,13 +104,15 @@ impl<T: Send + 'static> Completer<T> {
             service,
             at,
         };
-        let counter = match self.cell.slot.complete(finished) {
+        let (counter, value) = match self.cell.slot.complete(finished) {
             Ok(()) => return true,
-            Err(Refused::Second(_)) => &REPEATED,
-            Err(Refused::Late(_)) => &LATE,
+            Err(Refused::Second(value)) => (&REPEATED, value),
+            Err(Refused::Late(value)) => (&LATE, value),
         };
         // Relaxed: a statistic.
         counter.fetch_add(1, Relaxed);
+        // We may be in a foreign callback: a panic must not get there.
+        drop_quietly(value);
         false
     }
 }
