@@ -27,7 +27,7 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(threads: usize, max_queue: usize) -> Self {
         Self {
-            places: threads + max_queue,
+            places: threads.saturating_add(max_queue),
             threads,
             in_flight: AtomicUsize::new(0),
             service_ns: AtomicU64::new(0),

@@ -22,6 +22,7 @@ pub(crate) use deadline::{Clock, Expiry};
 pub(crate) use slot::{ClosedWhile, Refused, Slot};
 
 use crate::error::{CallError, SubmitError};
+use crate::pool::drop_quietly;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -174,8 +175,9 @@ impl<T> Drop for Call<T> {
     fn drop(&mut self) {
         if let State::Pending(cell) = &self.state {
             let cell = Arc::clone(cell);
-            // An outcome that nobody waits for is dropped here, on the caller's thread.
-            drop(self.close(&cell, false));
+            // An outcome that nobody waits for is dropped here, on the caller's thread. Its panic
+            // would end the task's loop, or the process if the task is being dropped.
+            drop_quietly(self.close(&cell, false));
         }
     }
 }

@@ -42,12 +42,14 @@ pub use task::Task;
 pub(crate) use timer::Alarm;
 pub use timer::{TimedOut, Timer, sleep, timeout};
 
+use crate::pool::drop_quietly;
 use crate::stats::Durations;
 use local::{Entered, Local, Posted};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::Result;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -177,7 +179,9 @@ impl Local {
                 return;
             };
             // A panic in it must not end the loop; the panic hook has reported it.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(posted));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(posted)) {
+                drop_quietly(panic);
+            }
         }
     }
 
@@ -263,8 +267,7 @@ impl Local {
 
     /// Drops every task's future on this thread, then refuses what other threads still send.
     fn end(&self) {
-        let _ = std::mem::take(&mut *self.posted.borrow_mut());
-        let _ = std::mem::take(&mut *self.posted_next.borrow_mut());
+        self.drop_posted();
         let until = Instant::now() + LAST_WAKES;
         while !self.tasks.borrow().is_empty() && Instant::now() < until {
             let wakers: Vec<_> = self
@@ -275,6 +278,7 @@ impl Local {
                 .collect();
             wakers.into_iter().for_each(Waker::wake);
             self.drop_due();
+            self.drop_posted();
             // A task that another thread is waking just now arrives in the inbox any moment.
             if !self.tasks.borrow().is_empty() {
                 thread::yield_now();
@@ -283,6 +287,20 @@ impl Local {
         let rest = self.shared().mailbox().chain().close();
         rest.for_each(drop);
         self.drop_due();
+        self.drop_posted();
+    }
+
+    /// Drops what was posted. What is dropped may post again, so nothing is borrowed meanwhile; a
+    /// value that posts for ever does so a bounded number of times.
+    fn drop_posted(&self) {
+        for _ in 0..POSTED_PER_TURN {
+            let posted = self.posted.take();
+            let posted_next = self.posted_next.take();
+            if posted.is_empty() && posted_next.is_empty() {
+                return;
+            }
+            drop((posted, posted_next));
+        }
     }
 
     fn drop_due(&self) {

@@ -160,11 +160,8 @@ impl<T: Send> Inbox<T> {
     /// the next message makes the fd readable. If messages are left over it rings itself, so the
     /// next `poll` returns at once and sockets and timers get their turn in between.
     pub fn drain(&mut self, limit: usize, handle: impl FnMut(T)) -> usize {
-        let handled = self.drain_disarmed(limit, handle);
-        if !self.arm() {
-            self.mailbox.ring();
-        }
-        handled
+        let inbox = ArmedAgain(self);
+        inbox.0.drain_disarmed(limit, handle)
     }
 
     /// As [`drain`](Self::drain), but leaves the inbox disarmed: senders write nothing until
@@ -203,6 +200,18 @@ impl<T: Send> Inbox<T> {
     #[must_use]
     pub fn wake_writes(&self) -> u64 {
         self.mailbox.rings()
+    }
+}
+
+/// Arms the inbox again when its drain ends, also when it ends by a handler's panic: otherwise a
+/// loop that survives the panic would sleep while messages wait.
+struct ArmedAgain<'inbox, T: Send>(&'inbox mut Inbox<T>);
+
+impl<T: Send> Drop for ArmedAgain<'_, T> {
+    fn drop(&mut self) {
+        if !self.0.arm() {
+            self.0.mailbox.ring();
+        }
     }
 }
 

@@ -35,6 +35,8 @@ mod call;
 mod error;
 pub mod event_loop;
 mod inbox;
+#[cfg(all(test, pontoon_loom))]
+mod models;
 mod pool;
 mod stats;
 mod sync;

@@ -15,6 +15,7 @@
 //! ```
 
 mod builder;
+pub(crate) mod ending;
 pub(crate) mod idle;
 mod queue;
 mod session;
@@ -23,6 +24,7 @@ mod watchdog;
 mod worker;
 
 pub use builder::PoolBuilder;
+pub(crate) use session::drop_quietly;
 pub use session::{Session, SessionKind};
 pub use submission::Submission;
 pub(crate) use worker::block_signals;
@@ -30,14 +32,16 @@ pub(crate) use worker::block_signals;
 use crate::admission::Admission;
 use crate::call::CallContext;
 use crate::stats::Counter;
+use ending::Ending;
 use idle::Idle;
 use queue::Queue;
 use std::fmt;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use watchdog::Watchdog;
+use worker::Job;
 
 /// What workers, callers and handles share.
 pub(crate) struct Core {
@@ -48,9 +52,10 @@ pub(crate) struct Core {
     queue: Queue,
     idle: Idle,
     watchdog: Watchdog,
-    shutting_down: AtomicBool,
-    /// Protects the number of workers that have not ended; nothing foreign runs under it.
-    working: Mutex<usize>,
+    ending: Ending,
+    /// Protects nothing but the moment between a look at `ending` and the wait for a change of it;
+    /// nothing foreign runs under it.
+    waiting: Mutex<()>,
     worker_ended: Condvar,
     counters: Counters,
 }
@@ -93,36 +98,40 @@ impl Core {
     }
 
     fn is_shutting_down(&self) -> bool {
-        // SeqCst: partner of the store in `begin_shutdown`; see there.
-        self.shutting_down.load(SeqCst)
+        self.ending.has_begun()
     }
 
     /// Lets no more calls in. Workers finish what is queued and end.
     fn begin_shutdown(&self) {
-        // SeqCst: a worker that stands idle stores that first and reads this flag after a fence,
-        // we store the flag first and read the idle stack after it: one of the two sees the other.
-        self.shutting_down.store(true, SeqCst);
-        // SeqCst fence: partner of the one in `Idle::stand_idle`.
-        fence(SeqCst);
+        self.ending.begin();
         self.idle.wake_all();
     }
 
+    /// Adds a call that was let in, and sees to it that somebody takes it.
+    fn queue_up(&self, job: Arc<dyn Job>) {
+        self.queue.add(job);
+        self.idle.work_was_queued();
+        if self.ending.nobody_comes() {
+            self.queue.clear();
+        }
+    }
+
     fn worker_ended(&self) {
-        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
-        *working -= 1;
-        drop(working);
+        if self.ending.worker_ended() {
+            self.queue.clear();
+        }
+        drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.worker_ended.notify_all();
     }
 
-    /// Waits for the workers to end, until `until`; how many have not.
-    fn wait_for_workers(&self, until: Instant) -> usize {
-        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = until.saturating_duration_since(Instant::now());
-        let (working, _) = self
+    /// Waits for the workers to end, for at most `limit`; how many have not.
+    fn wait_for_workers(&self, limit: Duration) -> usize {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_waiting, _) = self
             .worker_ended
-            .wait_timeout_while(working, limit, |working| *working > 0)
+            .wait_timeout_while(waiting, limit, |()| self.ending.workers() > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        *working
+        self.ending.workers()
     }
 }
 
@@ -273,7 +282,8 @@ impl<S: 'static> Pool<S> {
     pub fn shutdown(&self, limit: Duration) -> ShutdownReport {
         let core = self.core();
         core.begin_shutdown();
-        let still_running = core.wait_for_workers(Instant::now() + limit);
+        let still_running = core.wait_for_workers(limit);
+        core.ending.give_up();
         core.queue.clear();
         ShutdownReport {
             pool: core.name.clone(),

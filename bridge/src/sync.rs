@@ -1,12 +1,12 @@
 //! The synchronisation primitives of the lock-free parts: `std`'s, or `loom`'s when the models run.
 //!
-//! Only the modules that the loom models drive (`inbox::chain`, `call::slot`, `pool::idle`) import
+//! Only the modules that the loom models drive (`inbox::chain`, `call::slot`, `pool::idle`,
+//! `pool::ending`) import
 //! from here; everything else uses `std` directly.
 
 #[cfg(not(pontoon_loom))]
 mod imp {
     pub(crate) use std::sync::{Mutex, atomic};
-    pub(crate) use std::thread;
 
     /// `std::cell::UnsafeCell` behind loom's interface, so that one source serves both.
     #[derive(Debug)]
@@ -29,7 +29,6 @@ mod imp {
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::{Mutex, atomic};
-    pub(crate) use loom::thread;
 }
 
 pub(crate) use imp::*;

@@ -3,6 +3,7 @@
 use super::{Call, CallCell, CallContext, ClosedWhile, Finished, Refused, Slot};
 use crate::call::context::Cancellation;
 use crate::error::CallError;
+use crate::pool::drop_quietly;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -116,13 +117,15 @@ impl<T: Send + 'static> Completer<T> {
             service,
             at,
         };
-        let counter = match self.cell.slot.complete(finished) {
+        let (counter, value) = match self.cell.slot.complete(finished) {
             Ok(()) => return true,
-            Err(Refused::Second(_)) => &REPEATED,
-            Err(Refused::Late(_)) => &LATE,
+            Err(Refused::Second(value)) => (&REPEATED, value),
+            Err(Refused::Late(value)) => (&LATE, value),
         };
         // Relaxed: a statistic.
         counter.fetch_add(1, Relaxed);
+        // We may be in a foreign callback: a panic must not get there.
+        drop_quietly(value);
         false
     }
 }
@@ -130,9 +133,10 @@ impl<T: Send + 'static> Completer<T> {
 impl<T: Send + 'static> Drop for Completer<T> {
     fn drop(&mut self) {
         if !self.cell.slot.is_claimed() {
+            // The place first: whoever is woken finds room.
+            drop_quietly(self.held.take());
             self.finish(Err(CallError::Abandoned));
         }
-        drop(self.held.take());
     }
 }
 

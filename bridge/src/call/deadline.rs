@@ -2,8 +2,10 @@
 //! thread when some other executor does.
 
 use crate::event_loop;
+use crate::pool::drop_quietly;
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -113,7 +115,7 @@ impl Clock {
             }
             if !due.is_empty() {
                 drop(alarms);
-                due.drain(..).for_each(Waker::wake);
+                due.drain(..).for_each(wake_quietly);
                 alarms = self.alarms();
                 continue;
             }
@@ -132,6 +134,15 @@ impl Clock {
                     .unwrap_or_else(PoisonError::into_inner),
             };
         }
+    }
+}
+
+/// A waker is code of whatever executor awaits the call; its panic must not end a thread that all
+/// other calls need.
+pub(crate) fn wake_quietly(waker: Waker) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        tracing::error!("a waker panicked: its executor may miss the end of a call");
+        drop_quietly(panic);
     }
 }
 
@@ -154,19 +165,20 @@ impl ClockEntry {
                 return Poll::Ready(());
             }
         };
+        // Cloning and dropping wakers is the executor's code: not under the lock.
+        let waker = context.waker().clone();
         let mut alarms = clock.alarms();
         let id = *self.id.get_or_insert_with(|| {
             alarms.next_id += 1;
             alarms.next_id
         });
-        alarms
-            .by_time
-            .insert((self.at, id), context.waker().clone());
+        let replaced = alarms.by_time.insert((self.at, id), waker);
         let is_first = alarms
             .by_time
             .first_key_value()
             .is_some_and(|(key, _)| key.1 == id);
         drop(alarms);
+        drop(replaced);
         if is_first {
             clock.earlier.notify_one();
         }

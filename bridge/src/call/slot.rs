@@ -13,6 +13,7 @@
 //! `CLOSED` before `DONE` (the outcome is dropped by the completing side). Whoever sees the other's
 //! bit second acts, so each value is dropped exactly once. `models.rs` checks it with loom.
 
+use super::deadline::wake_quietly;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -98,7 +99,7 @@ impl<T> Slot<T> {
                 unsafe { (*waker).take() }
             });
             if let Some(waker) = waker {
-                waker.wake();
+                wake_quietly(waker);
             }
         }
         Ok(())

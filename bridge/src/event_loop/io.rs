@@ -178,7 +178,10 @@ impl Registration {
             .as_ref()
             .is_some_and(|waker| waker.will_wake(context.waker()))
         {
-            *waker = Some(context.waker().clone());
+            let replaced = waker.replace(context.waker().clone());
+            drop(waker);
+            // Dropping a waker may run code that looks here: not while it is borrowed.
+            drop(replaced);
         }
         task::Poll::Pending
     }

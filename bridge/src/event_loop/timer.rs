@@ -256,7 +256,10 @@ impl Timers {
             return false;
         };
         if !slot.will_wake(waker) {
-            *slot = waker.clone();
+            let replaced = std::mem::replace(slot, waker.clone());
+            drop(wheel);
+            // Dropping a waker may drop timers: not while the wheel is borrowed.
+            drop(replaced);
         }
         true
     }

@@ -135,8 +135,10 @@ impl<N: Node> Chain<N> {
 
     /// Takes all that is here, oldest first, and disarms; the consumer only.
     pub(crate) fn take(&self) -> Taken<N> {
-        // Relaxed: a first look, so that an idle turn costs no write to a shared cache line.
-        if self.head.load(Relaxed).is_null() {
+        // Relaxed: a first look, so that an idle turn costs no write to a shared cache line. Only
+        // the consumer closes, so CLOSED is not missed here and stays for good.
+        let head = self.head.load(Relaxed);
+        if head == EMPTY || head == CLOSED {
             return Taken::empty();
         }
         // Acquire: partner of the Release in `push`; makes every taken node's content visible.

@@ -7,12 +7,12 @@ use super::{Core, Counters, Owner, Pool};
 use crate::admission::Admission;
 use crate::call::Clock;
 use crate::error::{BoxError, BuildError};
+use crate::pool::ending::Ending;
 use crate::pool::idle::Idle;
 use crate::pool::queue::Queue;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fs;
 use std::panic::catch_unwind;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -152,8 +152,8 @@ impl<S: 'static> PoolBuilder<S> {
             queue: Queue::new(self.max_queue),
             idle: Idle::new(self.threads),
             watchdog,
-            shutting_down: AtomicBool::new(false),
-            working: Mutex::new(self.threads),
+            ending: Ending::new(self.threads),
+            waiting: Mutex::new(()),
             worker_ended: Condvar::new(),
             counters: Counters::new(self.threads),
             name: self.name,

@@ -15,28 +15,41 @@
 //!
 //! Both fences are sequentially consistent, so either the submitter sees the worker on the stack or
 //! the worker sees the call. A submitter that relies on a searcher is safe for the same reason: the
-//! searcher stops searching, fences, and looks again. `models.rs` checks it with loom.
+//! searcher stops searching, fences, and looks again. If it then finds something, it was relied on
+//! for all that is there, not just for the one call it takes: it wakes the next worker as a searcher
+//! does. [`Claimant`] is the worker's column; `models.rs` checks both with loom.
 
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicUsize, fence};
-use crate::sync::thread::Thread;
+use std::thread::Thread;
 
 /// Set in `summary` while a worker searches; the rest counts idle workers.
 const SEARCHING: usize = 1;
 const ONE_IDLE: usize = 2;
 
+/// How a sleeping worker is woken: its thread, or the models' stand-in for one.
+pub(crate) trait Unpark: Clone {
+    fn unpark(&self);
+}
+
+impl Unpark for Thread {
+    fn unpark(&self) {
+        Thread::unpark(self);
+    }
+}
+
 /// The idle workers of one pool.
 #[derive(Debug)]
-pub(crate) struct Idle {
+pub(crate) struct Idle<W: Unpark = Thread> {
     /// Protects the stack and every change of `summary`; held for a few instructions, never
     /// across foreign code.
-    stack: Mutex<Vec<(usize, Thread)>>,
+    stack: Mutex<Vec<(usize, W)>>,
     /// `ONE_IDLE` × idle workers + `SEARCHING`: what submitters look at without the lock.
     summary: AtomicUsize,
 }
 
-impl Idle {
+impl<W: Unpark> Idle<W> {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             stack: Mutex::new(Vec::with_capacity(workers)),
@@ -44,7 +57,7 @@ impl Idle {
         }
     }
 
-    fn stack(&self) -> impl std::ops::DerefMut<Target = Vec<(usize, Thread)>> + '_ {
+    fn stack(&self) -> impl std::ops::DerefMut<Target = Vec<(usize, W)>> + '_ {
         // The lock cannot be poisoned in a way that matters: nothing under it panics half-way.
         match self.stack.lock() {
             Ok(stack) => stack,
@@ -80,7 +93,7 @@ impl Idle {
 
     /// A worker that found nothing stands idle. It must look at the queue once more before it
     /// parks, and [`step_off`](Self::step_off) if it finds something.
-    pub(crate) fn stand_idle(&self, worker: usize, thread: Thread, was_searching: bool) {
+    pub(crate) fn stand_idle(&self, worker: usize, thread: W, was_searching: bool) {
         let mut stack = self.stack();
         stack.push((worker, thread));
         // Relaxed: changed only under the lock.
@@ -139,5 +152,99 @@ impl Idle {
     pub(crate) fn count(&self) -> usize {
         // Relaxed: a statistic.
         self.summary.load(Relaxed) / ONE_IDLE
+    }
+}
+
+/// Where a worker's calls come from, as the claim protocol sees it.
+pub(crate) trait Waiting {
+    type Job;
+    fn take(&self) -> Option<Self::Job>;
+    fn is_empty(&self) -> bool;
+    /// Whether the pool ends once this is empty.
+    fn is_ending(&self) -> bool;
+}
+
+/// What a worker does next.
+#[derive(Debug)]
+pub(crate) enum Next<J> {
+    /// Run this.
+    Run(J),
+    /// Park until [`Idle::is_idle`] is false, then say so with [`Claimant::was_woken`].
+    Sleep,
+    /// Nothing more will come.
+    End,
+}
+
+/// What others rely on this worker for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    Nothing,
+    /// It was woken to search, and `SEARCHING` is set on its behalf.
+    Searching,
+    /// It stopped searching, or was idle, while calls came in whose submitters relied on that.
+    Chaining,
+}
+
+/// A worker's side of the claim protocol.
+#[derive(Debug)]
+pub(crate) struct Claimant<'idle, W: Unpark> {
+    idle: &'idle Idle<W>,
+    worker: usize,
+    handle: W,
+    duty: Duty,
+}
+
+impl<'idle, W: Unpark> Claimant<'idle, W> {
+    pub(crate) fn new(idle: &'idle Idle<W>, worker: usize, handle: W) -> Self {
+        Self {
+            idle,
+            worker,
+            handle,
+            duty: Duty::Nothing,
+        }
+    }
+
+    /// Takes the next call, or puts the worker on the stack.
+    pub(crate) fn next<Q: Waiting>(&mut self, waiting: &Q) -> Next<Q::Job> {
+        loop {
+            // Before the look into the queue: what was queued before the end began is run.
+            let ending = waiting.is_ending();
+            if let Some(job) = waiting.take() {
+                self.pass_on(waiting);
+                return Next::Run(job);
+            }
+            if ending {
+                return Next::End;
+            }
+            let was_searching = self.duty == Duty::Searching;
+            self.duty = Duty::Nothing;
+            self.idle
+                .stand_idle(self.worker, self.handle.clone(), was_searching);
+            if waiting.is_empty() && !waiting.is_ending() {
+                return Next::Sleep;
+            }
+            self.duty = if self.idle.step_off(self.worker) {
+                Duty::Chaining
+            } else {
+                Duty::Searching
+            };
+        }
+    }
+
+    /// The worker was popped from the stack, and so searches.
+    pub(crate) fn was_woken(&mut self) {
+        self.duty = Duty::Searching;
+    }
+
+    /// Having taken a call, hands the duty on if there is more.
+    fn pass_on(&mut self, waiting: &impl Waiting) {
+        match std::mem::replace(&mut self.duty, Duty::Nothing) {
+            Duty::Nothing => return,
+            Duty::Searching => self.idle.found_work(),
+            Duty::Chaining => {}
+        }
+        if !waiting.is_empty() {
+            self.idle.work_was_queued();
+        }
     }
 }

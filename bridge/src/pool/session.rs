@@ -157,7 +157,8 @@ impl Sessions {
     pub(crate) fn close_time(&self) -> Option<Instant> {
         self.entries
             .iter()
-            .map(|entry| entry.last_used + self.idle_limit)
+            // A limit that passes the end of time is none.
+            .filter_map(|entry| entry.last_used.checked_add(self.idle_limit))
             .min()
     }
 
@@ -167,7 +168,7 @@ impl Sessions {
         while let Some(at) = self
             .entries
             .iter()
-            .position(|entry| entry.last_used + limit <= now)
+            .position(|entry| now.saturating_duration_since(entry.last_used) >= limit)
         {
             drop_quietly(self.entries.swap_remove(at).session);
         }
@@ -202,25 +203,30 @@ fn checked<S: 'static>(
     if !session.suspect && last_used.elapsed() < CHECK_AFTER_IDLE {
         return Some(session);
     }
-    match check(session.get()) {
-        Ok(()) => {
+    // Caught here: if the session's drop panicked too while this one unwinds, the process would end.
+    match catch_unwind(AssertUnwindSafe(|| check(session.get()))) {
+        Ok(Ok(())) => {
             session.suspect = false;
-            Some(session)
+            return Some(session);
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             tracing::info!(%error, "a session failed its check and is replaced");
-            drop_quietly(session);
-            None
+        }
+        Err(panic) => {
+            tracing::error!("the check of a session panicked; the session is replaced");
+            drop_quietly(panic);
         }
     }
+    drop_quietly(session);
+    None
 }
 
-/// Closing is foreign code too: it may panic.
+/// Dropping is foreign code too, be it a session, a call's input or its outcome: it may panic.
 pub(crate) fn drop_quietly<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         // Even the panic's own payload may panic when it is dropped; then it is leaked.
         std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(panic))));
-        tracing::error!("closing a session panicked");
+        tracing::error!("dropping a session, or a value of foreign code, panicked");
     }
 }
 

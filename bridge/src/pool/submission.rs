@@ -30,7 +30,11 @@ impl<'pool, S: 'static, F> Submission<'pool, S, F> {
     /// [`DeadlineExceeded`](crate::CallError::DeadlineExceeded), whether it waits or runs. The
     /// earlier of two deadlines holds.
     pub fn deadline(self, limit: Duration) -> Self {
-        self.deadline_at(Instant::now() + limit)
+        match Instant::now().checked_add(limit) {
+            Some(deadline) => self.deadline_at(deadline),
+            // Beyond the end of time: as good as none.
+            None => self,
+        }
     }
 
     /// As [`deadline`](Self::deadline), at a point in time: a request's deadline counts from its
@@ -61,8 +65,7 @@ where
         core.counters.submitted.add();
         let kind = Arc::clone(&self.pool.kind);
         let cell = Arc::new(Cell::new(Arc::clone(core), kind, self.deadline, self.work));
-        core.queue.add(Arc::clone(&cell) as Arc<dyn Job>);
-        core.idle.work_was_queued();
+        core.queue_up(Arc::clone(&cell) as Arc<dyn Job>);
         Call::pending(cell, self.deadline.map(Expiry::new))
     }
 }

@@ -1,6 +1,7 @@
 //! The worker thread: takes calls, runs foreign code, sleeps when there is none.
 
 use super::Core;
+use super::idle::{Claimant, Next, Waiting};
 use super::session::{Session, SessionKind, Sessions, drop_quietly};
 use crate::call::{
     CallCell, CallContext, Cancellation, ClosedWhile, Finished, Interrupt, Refused, Slot,
@@ -40,6 +41,14 @@ pub(crate) struct Cell<S, T, F> {
     span: tracing::Span,
 }
 
+impl<S, T, F> Cell<S, T, F> {
+    /// The work, with the lock released: dropping or running it is foreign code.
+    fn take_work(&self) -> Option<F> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.take()
+    }
+}
+
 impl<S, T, F> Cell<S, T, F>
 where
     S: 'static,
@@ -64,8 +73,9 @@ where
         }
     }
 
-    /// Gives the place back, then the outcome: whoever is woken finds room.
-    fn finish(&self, result: Result<T, CallError>, started: Instant) {
+    /// Gives the place back, then the outcome: whoever is woken finds room. False when nobody
+    /// waited any more.
+    fn finish(&self, result: Result<T, CallError>, started: Instant) -> bool {
         let at = Instant::now();
         let queue = started.saturating_duration_since(self.submitted);
         let service = at.saturating_duration_since(started);
@@ -79,7 +89,9 @@ where
         if let Err(Refused::Late(late) | Refused::Second(late)) = self.slot.complete(finished) {
             self.core.counters.late.add();
             drop_quietly(late);
+            return false;
         }
+        true
     }
 
     /// Runs the foreign code; what it panics with does not get out.
@@ -176,16 +188,13 @@ where
             return;
         }
         let started = Instant::now();
-        let work = self
-            .work
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(work) = work else { return };
+        let Some(work) = self.take_work() else { return };
         if self.deadline.is_some_and(|deadline| deadline <= started) {
-            self.core.counters.expired.add();
             drop_quietly(work);
-            self.finish(Err(CallError::DeadlineExceeded { running: false }), started);
+            if self.finish(Err(CallError::DeadlineExceeded { running: false }), started) {
+                // Otherwise the caller has seen it by itself, and counted it.
+                self.core.counters.expired.add();
+            }
             return;
         }
         let result = {
@@ -202,12 +211,7 @@ where
             self.core.queue.husk_removed();
             return;
         }
-        drop_quietly(
-            self.work
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop_quietly(self.take_work());
         self.finish(Err(CallError::ShutDown), Instant::now());
     }
 
@@ -240,12 +244,7 @@ where
             counters.cancelled.add()
         }
         if closed_while == ClosedWhile::Queued {
-            drop_quietly(
-                self.work
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(),
-            );
+            drop_quietly(self.take_work());
             self.core.queue.husk_left_behind();
             self.core.admission.leave();
         } else if self.kind.is_interruptible() {
@@ -266,36 +265,43 @@ where
     }
 }
 
+impl Waiting for Core {
+    type Job = Arc<dyn Job>;
+
+    fn take(&self) -> Option<Arc<dyn Job>> {
+        self.queue.take()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn is_ending(&self) -> bool {
+        self.is_shutting_down()
+    }
+}
+
 /// The life of worker `index` of a pool.
 pub(crate) fn work(core: &Arc<Core>, index: usize) {
     block_signals();
-    let me = thread::current();
+    let mut claimant = Claimant::new(&core.idle, index, thread::current());
     let mut sessions = Sessions::new(core.session_idle);
-    let mut searching = false;
     loop {
-        if let Some(job) = core.queue.take() {
-            if std::mem::take(&mut searching) {
-                core.idle.found_work();
-                if !core.queue.is_empty() {
-                    core.idle.work_was_queued();
+        match claimant.next(&**core) {
+            Next::Run(job) => {
+                job.run(&mut sessions);
+                core.counters.sessions_open(index, sessions.len());
+            }
+            Next::Sleep => {
+                if sleep(core, index, &mut sessions) {
+                    claimant.was_woken();
                 }
             }
-            job.run(&mut sessions);
-            core.counters.sessions_open(index, sessions.len());
-            continue;
+            Next::End => break,
         }
-        if core.is_shutting_down() {
-            break;
-        }
-        core.idle
-            .stand_idle(index, me.clone(), std::mem::take(&mut searching));
-        if !core.queue.is_empty() || core.is_shutting_down() {
-            searching = !core.idle.step_off(index);
-            continue;
-        }
-        searching = sleep(core, index, &mut sessions);
     }
     sessions.close_all();
+    core.counters.sessions_open(index, 0);
     core.worker_ended();
 }
 

@@ -1,0 +1,143 @@
+//! Submitters against workers that go idle: the class of tokio#8056.
+
+use super::Bell;
+use crate::pool::idle::{Claimant, Idle, Next, Unpark, Waiting};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use std::collections::VecDeque;
+
+/// A worker's thread, as far as waking it goes.
+#[derive(Clone)]
+struct Parked(Arc<Bell>);
+
+impl Unpark for Parked {
+    fn unpark(&self) {
+        self.0.ring();
+    }
+}
+
+/// The queue's stand-in: its own lock, and nothing of the protocol.
+struct Jobs {
+    queue: Mutex<VecDeque<usize>>,
+    ending: AtomicBool,
+    idle: Idle<Parked>,
+}
+
+impl Jobs {
+    fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Mutex::new(VecDeque::new()),
+            ending: AtomicBool::new(false),
+            idle: Idle::new(workers),
+        })
+    }
+
+    fn submit(&self, job: usize) {
+        self.queue.lock().unwrap().push_back(job);
+        self.idle.work_was_queued();
+    }
+
+    fn end(&self) {
+        self.ending.store(true, SeqCst);
+        loom::sync::atomic::fence(SeqCst);
+        self.idle.wake_all();
+    }
+}
+
+impl Waiting for Jobs {
+    type Job = usize;
+
+    fn take(&self) -> Option<usize> {
+        self.queue.lock().unwrap().pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.lock().unwrap().is_empty()
+    }
+
+    fn is_ending(&self) -> bool {
+        let ending = self.ending.load(SeqCst);
+        loom::sync::atomic::fence(SeqCst);
+        ending
+    }
+}
+
+/// A worker as `pool::worker::work` is one; ends with the queue.
+fn worker(jobs: &Arc<Jobs>, index: usize, run: impl Fn(usize) + 'static) -> thread::JoinHandle<()> {
+    let jobs = Arc::clone(jobs);
+    thread::spawn(move || {
+        let bell = Arc::new(Bell::default());
+        let mut claimant = Claimant::new(&jobs.idle, index, Parked(Arc::clone(&bell)));
+        loop {
+            match claimant.next(&*jobs) {
+                Next::Run(job) => run(job),
+                Next::Sleep => {
+                    while jobs.idle.is_idle(index) {
+                        bell.wait();
+                    }
+                    claimant.was_woken();
+                }
+                Next::End => return,
+            }
+        }
+    })
+}
+
+/// Ends the queue once `count` jobs have run: a job that stays queued is a deadlock.
+fn end_after(jobs: &Arc<Jobs>, count: usize) -> impl Fn(usize) + Clone + 'static {
+    let (jobs, run) = (Arc::clone(jobs), Arc::new(AtomicUsize::new(0)));
+    move |_| {
+        if run.fetch_add(1, SeqCst) + 1 == count {
+            jobs.end();
+        }
+    }
+}
+
+#[test]
+fn no_job_stays_queued_while_the_only_worker_goes_idle() {
+    loom::model(|| {
+        let jobs = Jobs::new(1);
+        let run = end_after(&jobs, 2);
+        let worker = worker(&jobs, 0, run);
+        let other = Arc::clone(&jobs);
+        let submitter = thread::spawn(move || other.submit(1));
+        jobs.submit(0);
+        submitter.join().unwrap();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn no_job_stays_queued_while_both_workers_go_idle() {
+    loom::model(|| {
+        let jobs = Jobs::new(2);
+        let run = end_after(&jobs, 2);
+        let workers = [worker(&jobs, 0, run.clone()), worker(&jobs, 1, run)];
+        jobs.submit(0);
+        jobs.submit(1);
+        workers.map(|worker| worker.join().unwrap());
+    });
+}
+
+/// Job 0 returns only once job 1 has run: that needs the second worker, whoever was relied on.
+#[test]
+fn a_job_that_hangs_does_not_keep_the_next_one_from_an_idle_worker() {
+    loom::model(|| {
+        let jobs = Jobs::new(2);
+        let second_ran = Arc::new(Bell::default());
+        let ending = Arc::clone(&jobs);
+        let run = move |job| {
+            if job == 0 {
+                second_ran.wait();
+                ending.end();
+            } else {
+                second_ran.ring();
+            }
+        };
+        let workers = [worker(&jobs, 0, run.clone()), worker(&jobs, 1, run)];
+        jobs.submit(0);
+        jobs.submit(1);
+        workers.map(|worker| worker.join().unwrap());
+    });
+}
