@@ -18,7 +18,7 @@ mod slot;
 pub use completer::{Completer, CompleterStats, call};
 pub(crate) use context::Cancellation;
 pub use context::{CallContext, Interrupt};
-pub(crate) use deadline::{Clock, Expiry};
+pub(crate) use deadline::{Clock, Expiry, wake_quietly};
 pub(crate) use slot::{ClosedWhile, Refused, Slot};
 
 use crate::error::{CallError, SubmitError};

@@ -67,6 +67,8 @@ const INBOX_PER_TURN: usize = 512;
 const TIMERS_PER_TURN: usize = 512;
 /// Posted closures run per turn.
 const POSTED_PER_TURN: usize = 512;
+/// Ready sources that a task may use each time it is polled, before the others have their turn.
+const SOURCES_PER_POLL: u32 = 128;
 /// How long a loop that ends waits for threads that are waking one of its tasks just now.
 const LAST_WAKES: Duration = Duration::from_secs(1);
 
@@ -143,6 +145,7 @@ impl EventLoop {
         let mut future = pin!(future);
         let mut turn_began = Instant::now();
         loop {
+            self.local.budget.set(SOURCES_PER_POLL);
             if woken.take()
                 && let Poll::Ready(output) = future.as_mut().poll(&mut context)
             {
@@ -168,6 +171,7 @@ impl Local {
             let Some(due) = self.ready.borrow_mut().pop_front() else {
                 return;
             };
+            self.budget.set(SOURCES_PER_POLL);
             due.run();
         }
     }
@@ -303,8 +307,10 @@ impl Local {
         }
     }
 
+    /// Drops due tasks and with them their futures; a bounded number of times, should one's drop
+    /// spawn others for ever.
     fn drop_due(&self) {
-        loop {
+        for _ in 0..TASKS_PER_TURN {
             let mut due: VecDeque<_> = std::mem::take(&mut *self.ready.borrow_mut());
             due.extend(self.rest.replace(crate::inbox::chain::Taken::empty()));
             due.extend(self.shared().mailbox().chain().take());

@@ -1,6 +1,7 @@
 //! Readiness of sockets and foreign file descriptors, edge-triggered by `mio`.
 
 use super::local::{self, Local};
+use crate::call::wake_quietly;
 use crate::wake::WakeFd;
 use mio::event::{Event, Source};
 use mio::unix::SourceFd;
@@ -37,16 +38,52 @@ struct Readiness {
     ready: [Cell<bool>; 2],
     /// The peer has ended its side, or the connection is broken.
     read_closed: Cell<bool>,
-    wakers: [RefCell<Option<Waker>>; 2],
+    waiters: [RefCell<Waiters>; 2],
+}
+
+/// More tasks than this on one direction of one source are woken early, to ask again.
+const OTHERS_MAX: usize = 16;
+
+/// The tasks that wait for one direction: nearly always one.
+#[derive(Debug, Default)]
+struct Waiters {
+    one: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+impl Waiters {
+    fn knows(&self, waker: &Waker) -> bool {
+        self.one
+            .iter()
+            .chain(&self.others)
+            .any(|known| known.will_wake(waker))
+    }
+
+    /// Adds a task; gives those that have to ask again for lack of room.
+    fn add(&mut self, waker: Waker) -> Vec<Waker> {
+        if self.one.is_none() {
+            self.one = Some(waker);
+            return Vec::new();
+        }
+        let asked_again = if self.others.len() == OTHERS_MAX {
+            std::mem::take(&mut self.others)
+        } else {
+            Vec::new()
+        };
+        self.others.push(waker);
+        asked_again
+    }
 }
 
 impl Readiness {
     fn note(&self, direction: Direction) {
         self.ready[direction as usize].set(true);
-        let waker = self.wakers[direction as usize].borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let waiters = std::mem::take(&mut *self.waiters[direction as usize].borrow_mut());
+        waiters
+            .one
+            .into_iter()
+            .chain(waiters.others)
+            .for_each(wake_quietly);
     }
 
     fn note_event(&self, event: &Event) {
@@ -115,7 +152,7 @@ impl Driver {
             generation,
             ready: Default::default(),
             read_closed: Cell::new(false),
-            wakers: Default::default(),
+            waiters: Default::default(),
         });
         let index = self.sources.borrow_mut().insert(Rc::clone(&readiness));
         let token = pack(index, generation);
@@ -169,21 +206,35 @@ impl Registration {
     }
 
     /// Ready when the source may be ready; try it, and [`clear`](Self::clear) when it was not.
+    ///
+    /// A task that finds ready sources without end is told to wait once its share of the turn is
+    /// used up, and woken at once: timers and other tasks come in between.
     pub(super) fn poll_ready(&self, direction: Direction, context: &Context<'_>) -> task::Poll<()> {
         if self.readiness.ready[direction as usize].get() {
-            return task::Poll::Ready(());
+            if self.spend() {
+                return task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            return task::Poll::Pending;
         }
-        let mut waker = self.readiness.wakers[direction as usize].borrow_mut();
-        if !waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(context.waker()))
-        {
-            let replaced = waker.replace(context.waker().clone());
-            drop(waker);
-            // Dropping a waker may run code that looks here: not while it is borrowed.
-            drop(replaced);
+        let waiters = &self.readiness.waiters[direction as usize];
+        if !waiters.borrow().knows(context.waker()) {
+            // Cloned and dropped with nothing borrowed: both are foreign code.
+            let waker = context.waker().clone();
+            let asked_again = waiters.borrow_mut().add(waker);
+            asked_again.into_iter().for_each(wake_quietly);
         }
         task::Poll::Pending
+    }
+
+    /// Takes one of the uses that the running task has left in this turn.
+    fn spend(&self) -> bool {
+        let Some(local) = self.local.upgrade() else {
+            return true;
+        };
+        let left = local.budget.get();
+        local.budget.set(left.saturating_sub(1));
+        left > 0
     }
 
     /// The source would block: wait for the next edge.

@@ -39,6 +39,8 @@ pub(crate) struct Local {
     pub(super) posted_next: RefCell<VecDeque<Posted>>,
     /// The wakers of all tasks whose futures live.
     pub(super) tasks: RefCell<Slab<Option<Waker>>>,
+    /// How often the task that runs now may still use a source that is ready.
+    pub(super) budget: Cell<u32>,
     pub(super) lag: RefCell<Durations>,
     pub(super) turns: Cell<u64>,
     pub(super) sleeps: Cell<u64>,
@@ -59,6 +61,7 @@ impl Local {
             posted: RefCell::default(),
             posted_next: RefCell::default(),
             tasks: RefCell::default(),
+            budget: Cell::new(0),
             lag: RefCell::default(),
             turns: Cell::new(0),
             sleeps: Cell::new(0),
@@ -125,14 +128,17 @@ pub(super) struct Entered(Option<Rc<Local>>);
 
 impl Entered {
     pub(super) fn new(local: &Rc<Local>) -> Self {
-        Self(CURRENT.with(|current| current.replace(Some(Rc::clone(local)))))
+        // A thread that ends may have no place for it any more (a loop kept in a thread-local);
+        // wakes then go through the inbox.
+        let enter = |current: &RefCell<_>| current.replace(Some(Rc::clone(local)));
+        Self(CURRENT.try_with(enter).ok().flatten())
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.0.take();
-        let ended = CURRENT.with(|current| current.replace(before));
+        let ended = CURRENT.try_with(|current| current.replace(before));
         drop(ended);
     }
 }

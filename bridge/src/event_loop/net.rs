@@ -268,23 +268,8 @@ impl Stream<mio::net::TcpStream> {
     /// Outside a loop, or what `connect(2)` says.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = Self::from_mio(mio::net::TcpStream::connect(address)?)?;
-        let connected = |socket: &mio::net::TcpStream| {
-            if let Some(error) = socket.take_error()? {
-                return Err(error);
-            }
-            match socket.peer_addr() {
-                Err(error) if error.kind() == ErrorKind::NotConnected => {
-                    Err(ErrorKind::WouldBlock.into())
-                }
-                result => result.map(drop),
-            }
-        };
-        std::future::poll_fn(|context| {
-            stream
-                .0
-                .poll_io(Direction::Write, context, |s| connected(s))
-        })
-        .await?;
+        std::future::poll_fn(|context| stream.0.poll_io(Direction::Write, context, connected))
+            .await?;
         Ok(stream)
     }
 
@@ -295,6 +280,17 @@ impl Stream<mio::net::TcpStream> {
     /// What `shutdown(2)` says.
     pub fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
         self.get_ref().shutdown(how)
+    }
+}
+
+/// Whether a connect that was begun has succeeded, failed, or not ended yet (would block).
+fn connected(socket: &mio::net::TcpStream) -> io::Result<()> {
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    match socket.peer_addr() {
+        Err(error) if error.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
+        result => result.map(drop),
     }
 }
 

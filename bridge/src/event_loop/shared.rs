@@ -50,7 +50,7 @@ impl LoopHandle {
     pub fn post(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
         let (due, task) = async_task::Builder::new()
             .propagate_panic(true)
-            .metadata(Link::new())
+            .metadata(Link::send())
             .spawn(|_| async move { f() }, schedule(&self.shared));
         task.detach();
         self.shared.mailbox.push(due).map_err(|_husk| LoopGone)

@@ -21,11 +21,27 @@ pub(crate) type Due = Runnable<Link>;
 /// A task's place in an inbox, inside the task's own allocation: waking a task from another
 /// thread allocates nothing.
 #[derive(Debug)]
-pub(crate) struct Link(AtomicPtr<()>);
+pub(crate) struct Link {
+    next: AtomicPtr<()>,
+    /// Whether the task's future must be dropped on the loop's thread.
+    is_local: bool,
+}
 
 impl Link {
-    pub(super) fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+    /// For a task whose future never leaves its loop.
+    pub(super) fn local() -> Self {
+        Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            is_local: true,
+        }
+    }
+
+    /// For a task whose future is `Send`.
+    pub(super) fn send() -> Self {
+        Self {
+            is_local: false,
+            ..Self::local()
+        }
     }
 }
 
@@ -47,14 +63,14 @@ unsafe impl Node for Due {
         // second look at it from ending it.
         let due = ManuallyDrop::new(unsafe { Runnable::<Link>::from_raw(raw) });
         // Relaxed: the chain's own word publishes it.
-        due.metadata().0.store(next, Relaxed);
+        due.metadata().next.store(next, Relaxed);
     }
 
     unsafe fn next(raw: NonNull<()>) -> *mut () {
         // SAFETY: as in `set_next`.
         let due = ManuallyDrop::new(unsafe { Runnable::<Link>::from_raw(raw) });
         // Relaxed: as in `set_next`.
-        due.metadata().0.load(Relaxed)
+        due.metadata().next.load(Relaxed)
     }
 }
 
@@ -129,7 +145,7 @@ where
     };
     let (due, task) = async_task::Builder::new()
         .propagate_panic(true)
-        .metadata(Link::new())
+        .metadata(Link::local())
         .spawn_local(|_| future, schedule(local.shared()));
     local.tasks.borrow_mut()[key] = Some(due.waker());
     due.schedule();
@@ -144,9 +160,14 @@ pub(super) fn schedule(shared: &Arc<Shared>) -> impl Fn(Due) + Send + Sync + 'st
         if let Some(due) = super::local::push_if_current(&shared, due)
             && let Err(orphan) = shared.mailbox().push(due)
         {
-            // The loop is gone; it dropped its futures itself, so this is a husk whose future
-            // is gone, or a closure posted too late. Dropping it is fine on any thread.
-            drop(orphan);
+            if orphan.metadata().is_local {
+                // This thread was held up in the middle of a wake for longer than the loop
+                // waited when it ended. The future must not be dropped here, so it is leaked.
+                tracing::error!("a task was woken while its loop ended, and is leaked");
+                std::mem::forget(orphan);
+            } else {
+                drop(orphan);
+            }
         }
     }
 }

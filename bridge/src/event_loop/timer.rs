@@ -20,6 +20,8 @@ pub(crate) struct Alarm {
     loop_id: LoopId,
     due: Instant,
     key: Option<wheel::Key>,
+    /// The wheel has it under another time than `due`.
+    misfiled: bool,
 }
 
 impl Alarm {
@@ -30,6 +32,7 @@ impl Alarm {
             loop_id,
             due,
             key: None,
+            misfiled: false,
         })
     }
 
@@ -43,12 +46,14 @@ impl Alarm {
         self.home().is_some()
     }
 
+    /// Sets it anew. Away from its loop (before or after `block_on`) it leaves the wheel as it is,
+    /// and the next poll files it.
     fn rearm(&mut self, due: Instant) {
         self.due = due;
-        if let (Some(key), Some(local)) = (self.key, self.home())
-            && !local.timers.rearm(key, due)
-        {
-            self.key = None;
+        match (self.key, self.home()) {
+            (Some(key), Some(local)) if !local.timers.rearm(key, due) => self.key = None,
+            (Some(_), None) => self.misfiled = true,
+            _ => {}
         }
     }
 
@@ -64,6 +69,9 @@ impl Alarm {
             return Poll::Ready(());
         }
         if let Some(local) = self.home() {
+            if std::mem::take(&mut self.misfiled) {
+                self.rearm(self.due);
+            }
             let waiting = self
                 .key
                 .is_some_and(|key| local.timers.set_waker(key, context.waker()));
@@ -169,8 +177,17 @@ impl Timer {
 impl Future for Timer {
     type Output = ();
 
+    /// # Panics
+    ///
+    /// When it is not due and polled by anything but its own loop: nothing would ever wake the
+    /// task.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.alarm.poll(context)
+        let fired = self.alarm.poll(context);
+        assert!(
+            fired.is_ready() || self.alarm.is_home(),
+            "a timer is polled by the loop that it was made on, and this is another place"
+        );
+        fired
     }
 }
 
@@ -229,7 +246,8 @@ impl Timers {
     fn tick_of(&self, due: Instant) -> u64 {
         let since_start = due.saturating_duration_since(self.start);
         let whole = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
-        whole + u64::from(since_start.subsec_nanos() % 1_000_000 > 0)
+        let is_between = !since_start.subsec_nanos().is_multiple_of(1_000_000);
+        whole.saturating_add(u64::from(is_between))
     }
 
     /// The last tick that has begun by `now`.
@@ -267,7 +285,8 @@ impl Timers {
     /// How long the loop may sleep for the timers' sake.
     pub(super) fn until_next(&self, now: Instant) -> Option<Duration> {
         let tick = self.wheel.borrow().next_due_tick()?;
-        let due = self.start + Duration::from_millis(tick);
+        // Beyond the end of time nobody waits for it.
+        let due = self.start.checked_add(Duration::from_millis(tick))?;
         Some(due.saturating_duration_since(now))
     }
 

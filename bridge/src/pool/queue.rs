@@ -3,7 +3,7 @@
 use super::worker::Job;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicIsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A call in the queue. If it is dropped there it ends with `ShutDown`, so that nobody waits for
@@ -33,8 +33,9 @@ impl Drop for Queued {
 pub(crate) struct Queue {
     sender: Sender<Queued>,
     receiver: Receiver<Queued>,
-    husks: AtomicUsize,
-    husks_max: usize,
+    /// May be below zero for a moment: a worker can remove a husk before its caller counts it.
+    husks: AtomicIsize,
+    husks_max: isize,
 }
 
 impl Queue {
@@ -44,8 +45,8 @@ impl Queue {
         Self {
             sender,
             receiver,
-            husks: AtomicUsize::new(0),
-            husks_max: max_queue.max(64),
+            husks: AtomicIsize::new(0),
+            husks_max: isize::try_from(max_queue.max(64)).unwrap_or(isize::MAX),
         }
     }
 

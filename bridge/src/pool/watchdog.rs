@@ -21,8 +21,14 @@ impl Watchdog {
 
     /// Has the running call interrupted soon.
     pub(crate) fn interrupt(&self, job: Arc<dyn Job>) {
-        if let Err(TrySendError::Full(_)) = self.requests.try_send(job) {
-            tracing::warn!("an interrupt hook hangs; a further call was not interrupted");
+        match self.requests.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                tracing::warn!("an interrupt hook hangs; a further call was not interrupted");
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                tracing::error!("the watchdog is gone; a call was not interrupted");
+            }
         }
     }
 }
@@ -31,7 +37,9 @@ impl Watchdog {
 pub(crate) fn watch(requests: &Receiver<Arc<dyn Job>>) {
     block_signals();
     for job in requests {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.interrupt())) {
+        // The job goes inside as well: dropping it may drop foreign values.
+        let interrupt = move || job.interrupt();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(interrupt)) {
             tracing::error!("an interrupt hook panicked");
             super::session::drop_quietly(panic);
         }

@@ -115,15 +115,22 @@ where
         let interruptible = match self.publish_interrupter(&mut session) {
             Ok(interruptible) => interruptible,
             Err(panic) => {
-                drop_quietly((work, session));
+                // One by one: two panics at once would end the process.
+                drop_quietly(work);
+                drop_quietly(session);
                 return Err(self.panicked(panic));
             }
         };
         let context = CallContext::new(Arc::clone(self) as Arc<dyn Cancellation>, self.deadline);
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut session, &context)));
-        if interruptible && self.take_interrupter().is_none() {
-            // The watchdog took it: its cancel may still be on the way and would hit the next call.
-            session.discard();
+        if interruptible {
+            let unused = self.take_interrupter();
+            if unused.is_none() {
+                // The watchdog took it: its cancel may still be on the way and would hit the next
+                // call.
+                session.discard();
+            }
+            drop_quietly(unused);
         }
         match result {
             Ok(value) => {
@@ -165,15 +172,19 @@ where
 
     fn panicked(&self, panic: Box<dyn Any + Send>) -> CallError {
         self.core.counters.panicked.add();
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "(no text)".to_owned());
+        let message = panic_message(&*panic);
         drop_quietly(panic);
         tracing::error!(pool = self.core.name(), %message, "foreign code panicked");
         CallError::Panicked { message }
     }
+}
+
+/// What a panic says, if it is text.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+        .to_owned()
 }
 
 impl<S, T, F> Job for Cell<S, T, F>
@@ -197,10 +208,17 @@ where
             }
             return;
         }
-        let result = {
+        // `serve` lets no panic of the library out; one of a log subscriber must not cost the call
+        // its outcome either.
+        let result = catch_unwind(AssertUnwindSafe(|| {
             let _in_the_request = self.span.enter();
             self.serve(work, sessions)
-        };
+        }))
+        .unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            drop_quietly(panic);
+            Err(CallError::Panicked { message })
+        });
         self.core.counters.completed.add();
         self.core.admission.learn(started.elapsed());
         self.finish(result, started);
@@ -220,6 +238,7 @@ where
     }
 
     fn interrupt(&self) {
+        // Taken only while the call runs: the worker takes it back when the call returns.
         if let Some(interrupter) = self.take_interrupter() {
             interrupter.interrupt();
         }
@@ -281,15 +300,27 @@ impl Waiting for Core {
     }
 }
 
+/// A worker that never sleeps looks after this many calls whether one of its other sessions has
+/// idled too long.
+const CALLS_PER_CLOSING: u32 = 256;
+
 /// The life of worker `index` of a pool.
 pub(crate) fn work(core: &Arc<Core>, index: usize) {
     block_signals();
     let mut claimant = Claimant::new(&core.idle, index, thread::current());
     let mut sessions = Sessions::new(core.session_idle);
+    let mut calls = 0_u32;
     loop {
         match claimant.next(&**core) {
             Next::Run(job) => {
-                job.run(&mut sessions);
+                // A panic that got here would end the thread, and with it a worker for good.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(&mut sessions))) {
+                    drop_quietly(panic);
+                }
+                calls = calls.wrapping_add(1);
+                if calls.is_multiple_of(CALLS_PER_CLOSING) {
+                    sessions.close_idle(Instant::now());
+                }
                 core.counters.sessions_open(index, sessions.len());
             }
             Next::Sleep => {
