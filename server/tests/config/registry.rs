@@ -3,6 +3,7 @@
 use pontoon_adapters::mount::Mounted;
 use pontoon_adapters::registry::{AdapterSpec, Kind, Registry};
 use pontoon_adapters::settings::{KeySpec, Settings};
+use pontoon_adapters::{Response, blocking};
 
 const STORE_KEYS: &[KeySpec] = &[
     KeySpec::required("database", "text", "the file to open"),
@@ -30,7 +31,7 @@ fn build_store(settings: &mut Settings<'_>) -> Option<Mounted> {
 
 /// What the constructors make; no test looks into it.
 fn mounted() -> Mounted {
-    Mounted
+    Mounted::blocking(blocking("pool", |_| Ok(Response::text(""))))
 }
 
 /// `store` blocks, `remote` calls back, `echo` runs on the loop, `oracle` is not compiled in.
