@@ -33,7 +33,7 @@ pub const LOG_FILTER_DEFAULT: &str = "info";
     version,
     about = "Serves blocking libraries over HTTP from an event loop",
     long_about = "Serves blocking libraries over HTTP from an event loop.\n\n\
-        A config file puts adapters (SQLite, PostgreSQL, your own) on paths. Worker threads run\n\
+        A config file puts adapters (SQLite, your own) on paths. Worker threads run\n\
         the libraries; event loops own the connections. What cannot be answered in time is\n\
         answered 503 or 504 at once.",
     after_help = "Examples:\n  \
