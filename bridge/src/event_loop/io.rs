@@ -173,6 +173,21 @@ impl Registration {
         if self.readiness.ready[direction as usize].get() {
             return task::Poll::Ready(());
         }
+        self.leave_waker(direction, context);
+        task::Poll::Pending
+    }
+
+    /// Ready once the peer has ended its side, whatever is still to be read. Every edge of the
+    /// read direction wakes the task, since its end comes as one.
+    pub(super) fn poll_read_closed(&self, context: &Context<'_>) -> task::Poll<()> {
+        if self.readiness.read_closed.get() {
+            return task::Poll::Ready(());
+        }
+        self.leave_waker(Direction::Read, context);
+        task::Poll::Pending
+    }
+
+    fn leave_waker(&self, direction: Direction, context: &Context<'_>) {
         let mut waker = self.readiness.wakers[direction as usize].borrow_mut();
         if !waker
             .as_ref()
@@ -180,7 +195,6 @@ impl Registration {
         {
             *waker = Some(context.waker().clone());
         }
-        task::Poll::Pending
     }
 
     /// The source would block: wait for the next edge.
