@@ -202,17 +202,21 @@ fn checked<S: 'static>(
     if !session.suspect && last_used.elapsed() < CHECK_AFTER_IDLE {
         return Some(session);
     }
-    match check(session.get()) {
-        Ok(()) => {
+    // A panic must not unwind through this frame: it would drop the session, and if that panics as
+    // well the process ends.
+    match catch_unwind(AssertUnwindSafe(|| check(session.get()))) {
+        Ok(Ok(())) => {
             session.suspect = false;
-            Some(session)
+            return Some(session);
         }
-        Err(error) => {
-            tracing::info!(%error, "a session failed its check and is replaced");
-            drop_quietly(session);
-            None
+        Ok(Err(error)) => tracing::info!(%error, "a session failed its check and is replaced"),
+        Err(panic) => {
+            tracing::error!("checking a session panicked; it is replaced");
+            drop_quietly(panic);
         }
     }
+    drop_quietly(session);
+    None
 }
 
 /// Closing is foreign code too: it may panic.
