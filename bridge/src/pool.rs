@@ -65,25 +65,53 @@ struct Counters {
     cancelled: Counter,
     late: Counter,
     sessions_opened: Counter,
-    sessions: Vec<AtomicUsize>,
+    workers: Vec<WorkerState>,
+}
+
+/// What one worker says of itself, on cache lines of its own: it is written around every call.
+#[derive(Default)]
+#[repr(align(128))]
+struct WorkerState {
+    sessions: AtomicUsize,
+    busy: AtomicBool,
 }
 
 impl Counters {
     fn new(threads: usize) -> Self {
-        let sessions = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+        let workers = (0..threads).map(|_| WorkerState::default()).collect();
         Self {
-            sessions,
+            workers,
             ..Self::default()
         }
     }
 
     /// Notes how many sessions a worker keeps.
     fn sessions_open(&self, worker: usize, count: usize) {
-        // Relaxed, Relaxed: a statistic with one writer.
-        if self.sessions[worker].load(Relaxed) != count {
-            // Relaxed: as above.
-            self.sessions[worker].store(count, Relaxed);
-        }
+        // Relaxed: a statistic with one writer.
+        self.workers[worker].sessions.store(count, Relaxed);
+    }
+
+    fn sessions(&self) -> usize {
+        let sessions = |worker: &WorkerState| {
+            // Relaxed: a statistic.
+            worker.sessions.load(Relaxed)
+        };
+        self.workers.iter().map(sessions).sum()
+    }
+
+    /// Notes that foreign code runs on a worker, or no longer does.
+    fn set_busy(&self, worker: usize, busy: bool) {
+        // Relaxed: a statistic with one writer.
+        self.workers[worker].busy.store(busy, Relaxed);
+    }
+
+    /// Workers that run foreign code now.
+    fn busy(&self) -> usize {
+        let busy = |worker: &&WorkerState| {
+            // Relaxed: a statistic.
+            worker.busy.load(Relaxed)
+        };
+        self.workers.iter().filter(busy).count()
     }
 }
 
@@ -114,7 +142,8 @@ impl Core {
         self.worker_ended.notify_all();
     }
 
-    /// Waits for the workers to end, until `until`; how many have not.
+    /// Waits for the workers to end, until `until`; how many are still with foreign code. A worker
+    /// that has not ended for want of a CPU is not one of them.
     fn wait_for_workers(&self, until: Instant) -> usize {
         let working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = until.saturating_duration_since(Instant::now());
@@ -122,7 +151,7 @@ impl Core {
             .worker_ended
             .wait_timeout_while(working, limit, |working| *working > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        *working
+        self.counters.busy().min(*working)
     }
 }
 
@@ -250,12 +279,7 @@ impl<S: 'static> Pool<S> {
             cancelled: counters.cancelled.get(),
             late: counters.late.get(),
             sessions_opened: counters.sessions_opened.get(),
-            // Relaxed: a statistic.
-            sessions: counters
-                .sessions
-                .iter()
-                .map(|count| count.load(Relaxed))
-                .sum(),
+            sessions: counters.sessions(),
         }
     }
 

@@ -280,7 +280,9 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
                     core.idle.work_was_queued();
                 }
             }
+            core.counters.set_busy(index, true);
             job.run(&mut sessions);
+            core.counters.set_busy(index, false);
             core.counters.sessions_open(index, sessions.len());
             continue;
         }
@@ -295,7 +297,10 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
         }
         searching = sleep(core, index, &mut sessions);
     }
+    core.counters.set_busy(index, true);
     sessions.close_all();
+    core.counters.set_busy(index, false);
+    core.counters.sessions_open(index, 0);
     core.worker_ended();
 }
 
@@ -319,7 +324,9 @@ fn sleep(core: &Core, index: usize, sessions: &mut Sessions) -> bool {
             if !core.idle.step_off(index) {
                 return true;
             }
+            core.counters.set_busy(index, true);
             sessions.close_idle(now);
+            core.counters.set_busy(index, false);
             core.counters.sessions_open(index, sessions.len());
             return false;
         }
