@@ -4,7 +4,7 @@
 //! spread as well as many, the limit is exact, and stopping loses no connection that a second
 //! socket's backlog would hold.
 
-use crate::app::{BoundedPlace, LiveTask, LoopApp};
+use crate::app::{Arrival, BoundedPlace, LiveTask, LoopApp};
 use crate::config::ListenAddress;
 use crate::http::connection;
 use crate::http::socket::Accepted;
@@ -191,19 +191,21 @@ fn hand_over(app: &Rc<LoopApp>, loops: &[LoopHandle], accepted: Accepted) {
         refuse(accepted);
         return;
     };
-    let index = app.shared.least_busy_loop();
-    let serve = move || serve_here(accepted, place);
+    let arrival = app.shared.arrive_anywhere();
+    let index = arrival.index();
+    let serve = move || serve_here(accepted, place, arrival);
     if loops[index].spawn(serve).is_err() {
         tracing::error!(index, "a loop is gone; a connection was dropped");
     }
 }
 
-async fn serve_here(accepted: Accepted, place: BoundedPlace) {
+async fn serve_here(accepted: Accepted, place: BoundedPlace, arrival: Arrival) {
     let Some(app) = crate::server::loop_app() else {
         return;
     };
+    let live = app.enter_arrived(arrival);
     match accepted.enter_loop() {
-        Ok(socket) => connection::serve(app, socket, place).await,
+        Ok(socket) => connection::serve(app, socket, &live, place).await,
         Err(error) => tracing::debug!(%error, "a connection was gone before it was served"),
     }
 }
