@@ -13,8 +13,8 @@ use pontoon_bridge::LoopHandle;
 use pontoon_bridge::event_loop::{self, TcpListener, UnixListener, yield_now};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::Poll;
@@ -28,6 +28,9 @@ const ACCEPT_BATCH: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// When a client that found all connections taken may come again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a refused connection is read, 4 KiB each time.
+const REFUSED_READS: usize = 16;
 
 /// A bound socket that belongs to no loop yet.
 #[derive(Debug)]
@@ -214,8 +217,25 @@ async fn serve_here(accepted: Accepted, place: BoundedPlace, arrival: Arrival) {
 fn refuse(accepted: Accepted) {
     let detail = "the server has as many connections as it may; try again later";
     let bytes = Problem::unavailable(detail, RETRY).into_bytes();
-    let _ = match accepted {
-        Accepted::Tcp(mut stream, _) => stream.write(&bytes),
-        Accepted::Unix(mut stream) => stream.write(&bytes),
-    };
+    match accepted {
+        Accepted::Tcp(stream, _) => last_word(&stream, &bytes, || stream.shutdown(Shutdown::Write)),
+        Accepted::Unix(stream) => last_word(&stream, &bytes, || stream.shutdown(Shutdown::Write)),
+    }
+}
+
+/// Writes what fits and reads what has come: closing with unread input would send a reset, which can
+/// overtake the response. Nobody waits here, so a request that comes later still meets one.
+fn last_word<S>(mut stream: S, bytes: &[u8], end_sending: impl FnOnce() -> io::Result<()>)
+where
+    S: Read + Write,
+{
+    if stream.write(bytes).is_err() || end_sending().is_err() {
+        return;
+    }
+    let mut unwanted = [0; 4096];
+    for _ in 0..REFUSED_READS {
+        if !matches!(stream.read(&mut unwanted), Ok(read) if read > 0) {
+            return;
+        }
+    }
 }

@@ -1,13 +1,15 @@
 //! A full queue is an answer, not a wait.
 
-use std::sync::Barrier;
-use std::sync::mpsc;
+use std::io::Read;
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pontoon_tests::gate::OpensAtLast;
+use pontoon::{CallContext, CallbackAdapter, Request, Response, ResponseCompleter, callback};
+use pontoon_tests::fixture::Fixture;
+use pontoon_tests::gate::{Gate, OpensAtLast};
 
-use crate::{LOOPS, gated, stats, wait_in_flight};
+use crate::{LOOPS, gated, server, stats, wait_in_flight};
 
 /// What "at once" is on a busy machine; the gate is closed meanwhile, so a wait would be endless.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -99,4 +101,38 @@ fn the_bound_is_exact_when_many_clients_come_at_once() {
         }
         assert_eq!(gate.inside_max(), 4, "never more calls than threads");
     }
+}
+
+/// Holds its loop up at the gate: what no adapter may do, so that a test can.
+struct Blocks(Arc<Gate>);
+
+impl CallbackAdapter for Blocks {
+    fn submit(&self, _: Request, _: &CallContext, completer: ResponseCompleter) {
+        self.0.pass();
+        completer.complete(Ok(Response::text("at last")));
+    }
+}
+
+#[test]
+fn a_client_beyond_the_connection_limit_reads_its_503_although_it_has_sent_a_request() {
+    let gate = Arc::new(Gate::default());
+    let _opens = OpensAtLast(&gate);
+    let server = server(1)
+        .configure(|config| config.max_connections = 1)
+        .location("/blocks", callback(Blocks(Arc::clone(&gate))));
+    let server = Fixture::start(server);
+    let mut inside = server.connect();
+    inside.send_request("GET", "/blocks", &[], b"");
+    gate.wait_for(1);
+    // It has sent everything before the server has looked at it.
+    let mut beyond = server.connect();
+    beyond.send_request("POST", "/blocks", &[], &[b'x'; 10_000]);
+    gate.open();
+    assert_eq!(inside.read_response("GET").text(), "at last");
+    let refused = beyond.read_response("POST");
+    assert_eq!(refused.status, 503);
+    assert!(refused.closes());
+    // A reset instead would take the response with it on many systems.
+    let end = beyond.socket().read(&mut [0]);
+    assert_eq!(end.expect("an orderly end"), 0);
 }
