@@ -198,7 +198,9 @@ impl<A: CallbackAdapter> Submit for Callback<A> {
         let context = completer.context(job.deadline);
         let context = CallContext::new(job.params, context, job.request_id);
         let submit = || self.0.submit(job.request, &context, completer);
-        if catch_unwind(AssertUnwindSafe(submit)).is_err() {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(submit)) {
+            // Its text has gone through the panic hook. Its own drop might panic as well.
+            std::mem::forget(panic);
             tracing::error!(
                 request = job.request_id,
                 "a callback adapter panicked in `submit`"

@@ -36,7 +36,7 @@ use ending::Ending;
 use idle::Idle;
 use queue::Queue;
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -70,25 +70,53 @@ struct Counters {
     cancelled: Counter,
     late: Counter,
     sessions_opened: Counter,
-    sessions: Vec<AtomicUsize>,
+    workers: Vec<WorkerState>,
+}
+
+/// What one worker says of itself, on cache lines of its own: it is written around every call.
+#[derive(Default)]
+#[repr(align(128))]
+struct WorkerState {
+    sessions: AtomicUsize,
+    busy: AtomicBool,
 }
 
 impl Counters {
     fn new(threads: usize) -> Self {
-        let sessions = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+        let workers = (0..threads).map(|_| WorkerState::default()).collect();
         Self {
-            sessions,
+            workers,
             ..Self::default()
         }
     }
 
     /// Notes how many sessions a worker keeps.
     fn sessions_open(&self, worker: usize, count: usize) {
-        // Relaxed, Relaxed: a statistic with one writer.
-        if self.sessions[worker].load(Relaxed) != count {
-            // Relaxed: as above.
-            self.sessions[worker].store(count, Relaxed);
-        }
+        // Relaxed: a statistic with one writer.
+        self.workers[worker].sessions.store(count, Relaxed);
+    }
+
+    fn sessions(&self) -> usize {
+        let sessions = |worker: &WorkerState| {
+            // Relaxed: a statistic.
+            worker.sessions.load(Relaxed)
+        };
+        self.workers.iter().map(sessions).sum()
+    }
+
+    /// Notes that foreign code runs on a worker, or no longer does.
+    fn set_busy(&self, worker: usize, busy: bool) {
+        // Relaxed: a statistic with one writer.
+        self.workers[worker].busy.store(busy, Relaxed);
+    }
+
+    /// Workers that run foreign code now.
+    fn busy(&self) -> usize {
+        let busy = |worker: &&WorkerState| {
+            // Relaxed: a statistic.
+            worker.busy.load(Relaxed)
+        };
+        self.workers.iter().filter(busy).count()
     }
 }
 
@@ -124,14 +152,15 @@ impl Core {
         self.worker_ended.notify_all();
     }
 
-    /// Waits for the workers to end, for at most `limit`; how many have not.
+    /// Waits for the workers to end, for at most `limit`; how many are still with foreign code. A
+    /// worker that has not ended for want of a CPU is not one of them.
     fn wait_for_workers(&self, limit: Duration) -> usize {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (_waiting, _) = self
             .worker_ended
             .wait_timeout_while(waiting, limit, |()| self.ending.workers() > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        self.ending.workers()
+        self.counters.busy().min(self.ending.workers())
     }
 }
 
@@ -259,12 +288,7 @@ impl<S: 'static> Pool<S> {
             cancelled: counters.cancelled.get(),
             late: counters.late.get(),
             sessions_opened: counters.sessions_opened.get(),
-            // Relaxed: a statistic.
-            sessions: counters
-                .sessions
-                .iter()
-                .map(|count| count.load(Relaxed))
-                .sum(),
+            sessions: counters.sessions(),
         }
     }
 

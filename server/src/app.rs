@@ -107,7 +107,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) locations: Vec<Arc<SharedLocation>>,
     pub(crate) connections: Arc<Bounded>,
-    /// Tasks per loop, for handing new connections to the least busy.
+    /// Tasks per loop, counted from the moment they are on their way to it.
     per_loop: Vec<AtomicUsize>,
     next_request: AtomicU64,
 }
@@ -133,13 +133,47 @@ impl Shared {
         self.next_request.fetch_add(1, Relaxed)
     }
 
-    /// The loop with the fewest connections.
-    pub(crate) fn least_busy_loop(&self) -> usize {
-        let load = |index: &usize| {
-            // Relaxed: a preference.
-            self.per_loop[*index].load(Relaxed)
-        };
-        (0..self.per_loop.len()).min_by_key(load).unwrap_or(0)
+    fn on_loop(&self, index: usize) -> usize {
+        // Relaxed: who accepts is the only one to count up, and tells of the drain by posting it.
+        self.per_loop[index].load(Relaxed)
+    }
+
+    /// Sends a task on its way to the loop with the fewest.
+    pub(crate) fn arrive_anywhere(self: &Arc<Self>) -> Arrival {
+        let index = (0..self.per_loop.len()).min_by_key(|index| self.on_loop(*index));
+        self.arrive(index.unwrap_or(0))
+    }
+
+    fn arrive(self: &Arc<Self>, index: usize) -> Arrival {
+        // Relaxed: as in `on_loop`.
+        self.per_loop[index].fetch_add(1, Relaxed);
+        Arrival {
+            shared: Arc::clone(self),
+            index,
+        }
+    }
+}
+
+/// A task that is on its way to a loop, or there; counted until it is dropped.
+///
+/// Counting begins before the task travels: so the next connection of a burst goes to another loop,
+/// and a loop that drains does not end while a connection that was accepted is in its inbox.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Arrival {
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        // Relaxed: as in `Shared::on_loop`.
+        self.shared.per_loop[self.index].fetch_sub(1, Relaxed);
     }
 }
 
@@ -224,19 +258,23 @@ impl LoopApp {
         self.wake_main();
     }
 
-    /// Enters a task that keeps the loop alive while it drains.
+    /// Enters a task of this loop's own that keeps it alive while it drains.
     pub(crate) fn enter(self: &Rc<Self>) -> LiveTask {
-        // Relaxed: a preference.
-        self.shared.per_loop[self.index].fetch_add(1, Relaxed);
+        self.enter_arrived(self.shared.arrive(self.index))
+    }
+
+    /// Enters a task that has arrived.
+    pub(crate) fn enter_arrived(self: &Rc<Self>, arrival: Arrival) -> LiveTask {
         LiveTask {
             key: self.tasks.borrow_mut().insert(None),
             app: Rc::clone(self),
+            arrival: Some(arrival),
         }
     }
 
-    /// Ready when the loop drains and all its tasks have ended.
+    /// Ready when the loop drains and all its tasks have ended, also those on their way.
     pub(crate) fn poll_drained(&self, context: &Context<'_>) -> Poll<()> {
-        if self.draining.get().is_some() && self.tasks.borrow().is_empty() {
+        if self.draining.get().is_some() && self.shared.on_loop(self.index) == 0 {
             return Poll::Ready(());
         }
         *self.main.borrow_mut() = Some(context.waker().clone());
@@ -244,7 +282,7 @@ impl LoopApp {
     }
 
     pub(crate) fn live_tasks(&self) -> usize {
-        self.tasks.borrow().len()
+        self.shared.on_loop(self.index)
     }
 
     fn wake_main(&self) {
@@ -259,6 +297,8 @@ impl LoopApp {
 pub(crate) struct LiveTask {
     key: usize,
     app: Rc<LoopApp>,
+    /// Always there, but while it is dropped.
+    arrival: Option<Arrival>,
 }
 
 impl LiveTask {
@@ -277,8 +317,8 @@ impl LiveTask {
 
 impl Drop for LiveTask {
     fn drop(&mut self) {
-        // Relaxed: as in `LoopApp::enter`.
-        self.app.shared.per_loop[self.app.index].fetch_sub(1, Relaxed);
+        // Before the main task looks at the count.
+        drop(self.arrival.take());
         let waker = self.app.tasks.borrow_mut().remove(self.key);
         drop(waker);
         self.app.wake_main();

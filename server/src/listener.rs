@@ -4,7 +4,7 @@
 //! spread as well as many, the limit is exact, and stopping loses no connection that a second
 //! socket's backlog would hold.
 
-use crate::app::{BoundedPlace, LiveTask, LoopApp};
+use crate::app::{Arrival, BoundedPlace, LiveTask, LoopApp};
 use crate::config::ListenAddress;
 use crate::http::connection;
 use crate::http::socket::Accepted;
@@ -13,8 +13,8 @@ use pontoon_bridge::LoopHandle;
 use pontoon_bridge::event_loop::{self, TcpListener, UnixListener, yield_now};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::Poll;
@@ -28,6 +28,9 @@ const ACCEPT_BATCH: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// When a client that found all connections taken may come again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a refused connection is read, 4 KiB each time.
+const REFUSED_READS: usize = 16;
 
 /// A bound socket that belongs to no loop yet.
 #[derive(Debug)]
@@ -191,19 +194,21 @@ fn hand_over(app: &Rc<LoopApp>, loops: &[LoopHandle], accepted: Accepted) {
         refuse(accepted);
         return;
     };
-    let index = app.shared.least_busy_loop();
-    let serve = move || serve_here(accepted, place);
+    let arrival = app.shared.arrive_anywhere();
+    let index = arrival.index();
+    let serve = move || serve_here(accepted, place, arrival);
     if loops[index].spawn(serve).is_err() {
         tracing::error!(index, "a loop is gone; a connection was dropped");
     }
 }
 
-async fn serve_here(accepted: Accepted, place: BoundedPlace) {
+async fn serve_here(accepted: Accepted, place: BoundedPlace, arrival: Arrival) {
     let Some(app) = crate::server::loop_app() else {
         return;
     };
+    let live = app.enter_arrived(arrival);
     match accepted.enter_loop() {
-        Ok(socket) => connection::serve(app, socket, place).await,
+        Ok(socket) => connection::serve(app, socket, &live, place).await,
         Err(error) => tracing::debug!(%error, "a connection was gone before it was served"),
     }
 }
@@ -212,8 +217,25 @@ async fn serve_here(accepted: Accepted, place: BoundedPlace) {
 fn refuse(accepted: Accepted) {
     let detail = "the server has as many connections as it may; try again later";
     let bytes = Problem::unavailable(detail, RETRY).into_bytes();
-    let _ = match accepted {
-        Accepted::Tcp(mut stream, _) => stream.write(&bytes),
-        Accepted::Unix(mut stream) => stream.write(&bytes),
-    };
+    match accepted {
+        Accepted::Tcp(stream, _) => last_word(&stream, &bytes, || stream.shutdown(Shutdown::Write)),
+        Accepted::Unix(stream) => last_word(&stream, &bytes, || stream.shutdown(Shutdown::Write)),
+    }
+}
+
+/// Writes what fits and reads what has come: closing with unread input would send a reset, which can
+/// overtake the response. Nobody waits here, so a request that comes later still meets one.
+fn last_word<S>(mut stream: S, bytes: &[u8], end_sending: impl FnOnce() -> io::Result<()>)
+where
+    S: Read + Write,
+{
+    if stream.write(bytes).is_err() || end_sending().is_err() {
+        return;
+    }
+    let mut unwanted = [0; 4096];
+    for _ in 0..REFUSED_READS {
+        if !matches!(stream.read(&mut unwanted), Ok(read) if read > 0) {
+            return;
+        }
+    }
 }

@@ -81,10 +81,7 @@ impl Problem {
     pub(crate) fn of_call(error: &CallError) -> Self {
         match error {
             CallError::Rejected(refused) => Self::of_refusal(refused),
-            CallError::Panicked { .. } => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the library behind this location panicked; the server's log has its message",
-            ),
+            CallError::Panicked { .. } => Self::panicked(),
             CallError::Abandoned => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the library behind this location dropped the call without an answer",
@@ -99,6 +96,12 @@ impl Problem {
             },
             _ => Self::unavailable("the server is stopping; try again", Duration::from_secs(1)),
         }
+    }
+
+    /// 500, for foreign code that panicked.
+    pub(crate) fn panicked() -> Self {
+        let detail = "the library behind this location panicked; the server's log has its message";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
     fn of_refusal(refused: &SubmitError) -> Self {

@@ -7,8 +7,8 @@ use pontoon_bridge::{LoopHandle, Pool, PoolStats, ShutdownReport};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -20,8 +20,9 @@ pub struct Running {
     address: ListenAddress,
     loops: Vec<LoopHandle>,
     threads: Vec<JoinHandle<usize>>,
-    /// Disconnected once the acceptor has ended.
-    acceptor_ended: Receiver<()>,
+    /// Disconnected once the acceptor has ended. Never locked: the mutex lets threads share the
+    /// server, as a plain receiver would not.
+    acceptor_ended: Mutex<Receiver<()>>,
     pools: Vec<Pool>,
 }
 
@@ -48,7 +49,7 @@ impl Running {
             address,
             loops,
             threads,
-            acceptor_ended,
+            acceptor_ended: Mutex::new(acceptor_ended),
             pools,
         }
     }
@@ -92,7 +93,9 @@ impl Running {
         // First the acceptor: a connection that it has handed over is in its loop's inbox before
         // that loop hears of the drain.
         let _ = self.loops[0].post(drain_here);
-        let _ = self.acceptor_ended.recv_timeout(limit);
+        let acceptor_ended = self.acceptor_ended.into_inner();
+        let acceptor_ended = acceptor_ended.unwrap_or_else(PoisonError::into_inner);
+        let _ = acceptor_ended.recv_timeout(limit);
         for handle in &self.loops[1..] {
             // A loop that has ended has nothing to drain.
             let _ = handle.post(drain_here);

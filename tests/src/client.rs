@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::PATIENCE;
 
@@ -86,6 +87,17 @@ impl Connection {
     /// Ends our side; the server's can still be read.
     pub fn end_sending(&self) {
         let _ = self.socket().shutdown(Shutdown::Write);
+    }
+
+    /// Leaves with a reset instead of an orderly end.
+    ///
+    /// # Panics
+    ///
+    /// When the OS does not take the option.
+    pub fn reset(self) {
+        socket2::SockRef::from(self.socket())
+            .set_linger(Some(Duration::ZERO))
+            .expect("an open socket");
     }
 }
 

@@ -4,8 +4,12 @@
 
 pub mod client;
 pub mod fixture;
+pub mod gate;
 pub mod problem;
+pub mod process;
 pub mod wait;
+
+pub use wait::eventually;
 
 use std::time::Duration;
 

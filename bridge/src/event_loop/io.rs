@@ -217,6 +217,21 @@ impl Registration {
             context.waker().wake_by_ref();
             return task::Poll::Pending;
         }
+        self.leave_waker(direction, context);
+        task::Poll::Pending
+    }
+
+    /// Ready once the peer has ended its side, whatever is still to be read. Every edge of the
+    /// read direction wakes the task, since its end comes as one.
+    pub(super) fn poll_read_closed(&self, context: &Context<'_>) -> task::Poll<()> {
+        if self.readiness.read_closed.get() {
+            return task::Poll::Ready(());
+        }
+        self.leave_waker(Direction::Read, context);
+        task::Poll::Pending
+    }
+
+    fn leave_waker(&self, direction: Direction, context: &Context<'_>) {
         let waiters = &self.readiness.waiters[direction as usize];
         if !waiters.borrow().knows(context.waker()) {
             // Cloned and dropped with nothing borrowed: both are foreign code.
@@ -224,7 +239,6 @@ impl Registration {
             let asked_again = waiters.borrow_mut().add(waker);
             asked_again.into_iter().for_each(wake_quietly);
         }
-        task::Poll::Pending
     }
 
     /// Takes one of the uses that the running task has left in this turn.

@@ -199,6 +199,13 @@ impl<S: Source> Stream<S> {
     pub fn is_read_closed(&self) -> bool {
         self.0.registration.is_read_closed()
     }
+
+    /// Ready once the peer is known to have ended its side, also while bytes that it sent before
+    /// wait to be read. It shares its waker with [`poll_read`](Self::poll_read): the task that
+    /// polled last is woken, also by bytes that arrive.
+    pub fn poll_read_closed(&self, context: &Context<'_>) -> Poll<()> {
+        self.0.registration.poll_read_closed(context)
+    }
 }
 
 impl<S: Source> Stream<S>

@@ -313,6 +313,7 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
     loop {
         match claimant.next(&**core) {
             Next::Run(job) => {
+                core.counters.set_busy(index, true);
                 // A panic that got here would end the thread, and with it a worker for good.
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(&mut sessions))) {
                     drop_quietly(panic);
@@ -321,6 +322,7 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
                 if calls.is_multiple_of(CALLS_PER_CLOSING) {
                     sessions.close_idle(Instant::now());
                 }
+                core.counters.set_busy(index, false);
                 core.counters.sessions_open(index, sessions.len());
             }
             Next::Sleep => {
@@ -331,7 +333,9 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
             Next::End => break,
         }
     }
+    core.counters.set_busy(index, true);
     sessions.close_all();
+    core.counters.set_busy(index, false);
     core.counters.sessions_open(index, 0);
     core.worker_ended();
 }
@@ -356,7 +360,9 @@ fn sleep(core: &Core, index: usize, sessions: &mut Sessions) -> bool {
             if !core.idle.step_off(index) {
                 return true;
             }
+            core.counters.set_busy(index, true);
             sessions.close_idle(now);
+            core.counters.set_busy(index, false);
             core.counters.sessions_open(index, sessions.len());
             return false;
         }

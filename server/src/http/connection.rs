@@ -34,10 +34,9 @@ enum Ended {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(app: Rc<LoopApp>, socket: Socket, _place: BoundedPlace) {
-    let live = app.enter();
+pub(crate) async fn serve(app: Rc<LoopApp>, socket: Socket, live: &LiveTask, _place: BoundedPlace) {
     let wire = Wire::new(socket, app.shared.limits);
-    let ended = run(&app, &wire, &live).await;
+    let ended = run(&app, &wire, live).await;
     close(&wire, ended).await;
 }
 

@@ -6,6 +6,7 @@ use crate::access_log::{Outcome, Record};
 use crate::app::{LoopApp, LoopLocation, Target};
 use crate::problem::Problem;
 use bytes::{Bytes, BytesMut};
+use futures_lite::FutureExt;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
@@ -13,11 +14,12 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use pontoon_adapters::mount::Job;
-use pontoon_adapters::{Request, Response};
+use pontoon_adapters::mount::{Job, Serve};
+use pontoon_adapters::{Error, Request, Response};
 use pontoon_bridge::Timings;
 use pontoon_bridge::event_loop::timeout;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -198,17 +200,11 @@ async fn call(
             })?
         }
         Target::Serve(serve) => {
-            let began = Instant::now();
-            let limit = deadline.saturating_duration_since(began);
-            let outcome = timeout(limit, serve.serve(job)).await;
-            record.timings = Timings {
-                service: began.elapsed(),
-                ..Timings::default()
-            };
-            outcome.map_err(|_| {
-                record.outcome = Outcome::TimedOut;
-                Problem::deadline(true)
-            })?
+            let served = serve_here(&**serve, job, deadline, record).await;
+            if matches!(record.outcome, Outcome::Panicked) {
+                tracing::error!(location = %location.shared.path, "foreign code panicked on the loop");
+            }
+            served?
         }
     };
     match outcome {
@@ -222,6 +218,37 @@ async fn call(
                 tracing::warn!(location = %location.shared.path, error = %Chain(&error), "failed");
             }
             Err(Problem::of_adapter(&error))
+        }
+    }
+}
+
+/// Has a loop adapter answer, at most until the deadline. What it panics with does not get out: its
+/// task is the connection's own.
+async fn serve_here(
+    serve: &dyn Serve,
+    job: Job,
+    deadline: Instant,
+    record: &mut Record,
+) -> Result<Result<Response, Error>, Problem> {
+    let began = Instant::now();
+    let limit = deadline.saturating_duration_since(began);
+    let served = AssertUnwindSafe(serve.serve(job)).catch_unwind();
+    let outcome = timeout(limit, served).await;
+    record.timings = Timings {
+        service: began.elapsed(),
+        ..Timings::default()
+    };
+    match outcome {
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(panic)) => {
+            record.outcome = Outcome::Panicked;
+            // Its text has gone through the panic hook. Its own drop might panic as well.
+            std::mem::forget(panic);
+            Err(Problem::panicked())
+        }
+        Err(_) => {
+            record.outcome = Outcome::TimedOut;
+            Err(Problem::deadline(true))
         }
     }
 }

@@ -48,6 +48,14 @@ impl Socket {
         }
     }
 
+    /// Ready once the client has ended its side, whatever is still to be read.
+    pub(crate) fn poll_read_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream, _) => stream.poll_read_closed(cx),
+            Self::Unix(stream) => stream.poll_read_closed(cx),
+        }
+    }
+
     pub(crate) fn poll_write(&self, cx: &Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream, _) => stream.poll_write(cx, buffer),

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 /// Read at once; one buffer per loop thread serves all its connections.
@@ -56,6 +56,8 @@ pub(crate) struct Wire {
     body_overdue: Cell<bool>,
     /// The client has ended its side.
     ended: Cell<bool>,
+    /// hyper's task, while it waits for input.
+    reader: RefCell<Option<Waker>>,
 }
 
 impl Wire {
@@ -69,6 +71,7 @@ impl Wire {
             in_flight: Cell::new(false),
             body_overdue: Cell::new(false),
             ended: Cell::new(false),
+            reader: RefCell::default(),
         })
     }
 
@@ -82,6 +85,13 @@ impl Wire {
         self.in_flight.set(false);
         self.guard.borrow_mut().message_done();
         self.note_phase();
+        // The next request was read while hyper waited for the end of this one: no edge of the
+        // socket will tell it.
+        if self.phase.get() != Phase::Idle
+            && let Some(reader) = self.reader.take()
+        {
+            reader.wake();
+        }
     }
 
     /// What is wrong with a head; the connection's task answers it.
@@ -138,7 +148,25 @@ impl Wire {
     }
 
     /// Gives hyper what the guard lets through; 0 bytes mean the end of the input.
-    fn poll_guarded(&self, cx: &Context<'_>, mut out: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_guarded(&self, cx: &Context<'_>, out: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll_input(cx, out);
+        if polled.is_pending() {
+            self.note_reader(cx);
+        }
+        polled
+    }
+
+    fn note_reader(&self, cx: &Context<'_>) {
+        let mut reader = self.reader.borrow_mut();
+        if !reader
+            .as_ref()
+            .is_some_and(|reader| reader.will_wake(cx.waker()))
+        {
+            *reader = Some(cx.waker().clone());
+        }
+    }
+
+    fn poll_input(&self, cx: &Context<'_>, mut out: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         loop {
             let room = out.remaining();
             let passed = self
@@ -156,8 +184,11 @@ impl Wire {
                 return Poll::Ready(Ok(()));
             }
             if !self.guard.borrow().wants_input() {
-                // Woken by hyper itself once the response is done.
-                return Poll::Pending;
+                // Woken by `request_ended`. The bytes that wait in the socket until then must
+                // not hide that the client has left.
+                ready!(self.socket.poll_read_closed(cx));
+                self.ended.set(true);
+                return Poll::Ready(Ok(()));
             }
             let read = SCRATCH.with_borrow_mut(|scratch| {
                 let read = ready!(self.socket.poll_read(cx, scratch))?;
