@@ -3,6 +3,7 @@
 use pontoon_adapters::mount::Mounted;
 use pontoon_adapters::registry::{AdapterSpec, Kind, Registry};
 use pontoon_adapters::settings::{KeySpec, Settings};
+use pontoon_adapters::{CallContext, Error, LoopAdapter, Request, Response};
 
 const STORE_KEYS: &[KeySpec] = &[
     KeySpec::required("database", "text", "the file to open"),
@@ -30,7 +31,15 @@ fn build_store(settings: &mut Settings<'_>) -> Option<Mounted> {
 
 /// What the constructors make; no test looks into it.
 fn mounted() -> Mounted {
-    Mounted
+    Mounted::on_loop(|| Nothing)
+}
+
+struct Nothing;
+
+impl LoopAdapter for Nothing {
+    async fn call(&self, _: Request, _: &CallContext) -> Result<Response, Error> {
+        Ok(Response::default())
+    }
 }
 
 /// `store` blocks, `remote` calls back, `echo` runs on the loop, `oracle` is not compiled in.
