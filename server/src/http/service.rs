@@ -15,8 +15,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pontoon_adapters::mount::Job;
 use pontoon_adapters::{Request, Response};
-use pontoon_bridge::Timings;
 use pontoon_bridge::event_loop::timeout;
+use pontoon_bridge::{CallError, Timings};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -191,10 +191,10 @@ async fn call(
             record.timings = call.timings();
             outcome.map_err(|error| {
                 record.outcome = Outcome::of(&error);
-                if let pontoon_bridge::CallError::SessionFailed(source) = &error {
+                if let CallError::SessionFailed(source) = &error {
                     tracing::warn!(location = %location.shared.path, error = %Chain(&**source), "no session");
                 }
-                Problem::of_call(&error)
+                Problem::of_error(&error.into())
             })?
         }
         Target::Serve(serve) => {
@@ -207,7 +207,7 @@ async fn call(
             };
             outcome.map_err(|_| {
                 record.outcome = Outcome::TimedOut;
-                Problem::deadline(true)
+                Problem::of_error(&CallError::DeadlineExceeded { running: true }.into())
             })?
         }
     };
@@ -221,7 +221,7 @@ async fn call(
             if error.kind().status().is_server_error() {
                 tracing::warn!(location = %location.shared.path, error = %Chain(&error), "failed");
             }
-            Err(Problem::of_adapter(&error))
+            Err(Problem::of_error(&error))
         }
     }
 }
