@@ -1,0 +1,8 @@
+//! The programs in `examples/` do what they say, and the pages name all of them.
+
+mod bridge;
+mod http;
+mod servers;
+
+/// Longer than anything here may take, even on a busy machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
