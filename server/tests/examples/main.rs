@@ -2,6 +2,7 @@
 
 mod bridge;
 mod http;
+mod pages;
 mod servers;
 
 /// Longer than anything here may take, even on a busy machine.
