@@ -1,5 +1,7 @@
 //! The programs in `examples/` do what they say, and the pages name all of them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod bridge;
 mod http;
 mod pages;
