@@ -26,7 +26,7 @@ struct Entry<L> {
 /// Why a location cannot be added.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RouteError {
-    #[error("two locations answer {method} on `{path}`")]
+    #[error("two locations answer {method} on the path `{path}`")]
     Twice { path: String, method: String },
     #[error("the path `{path}` is no path for a location: {source}")]
     Path { path: String, source: InsertError },
@@ -81,7 +81,7 @@ impl<L> Router<L> {
             return Err(Problem::new(http::StatusCode::NOT_FOUND, detail));
         };
         let entries = &self.entries[*found.value];
-        let Some(entry) = entries.iter().find(|entry| entry.answers(method)) else {
+        let Some(entry) = entry_for(entries, method) else {
             return Err(Problem::method_not_allowed(method, allowed(entries)));
         };
         let params = found.params.iter().map(|(name, value)| {
@@ -99,12 +99,17 @@ impl<L> Router<L> {
 }
 
 impl<L> Entry<L> {
-    fn answers(&self, method: &Method) -> bool {
-        let Some(methods) = &self.methods else {
-            return true;
-        };
-        methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
+    fn names(&self, method: &Method) -> bool {
+        self.methods
+            .as_ref()
+            .is_none_or(|methods| methods.contains(method))
     }
+}
+
+/// HEAD comes along with GET, unless a location of its own answers it.
+fn entry_for<'e, L>(entries: &'e [Entry<L>], method: &Method) -> Option<&'e Entry<L>> {
+    let named = |method: &Method| entries.iter().find(|entry| entry.names(method));
+    named(method).or_else(|| named(&Method::GET).filter(|_| method == Method::HEAD))
 }
 
 fn allowed<L>(entries: &[Entry<L>]) -> impl Iterator<Item = &Method> {
@@ -122,13 +127,19 @@ fn allowed<L>(entries: &[Entry<L>]) -> impl Iterator<Item = &Method> {
 fn overlap<L>(entries: &[Entry<L>], methods: Option<&[Method]>) -> Option<String> {
     entries
         .iter()
-        .find_map(|entry| match (&entry.methods, methods) {
-            (None, _) | (_, None) => Some("every method".to_owned()),
-            (Some(here), Some(new)) => here
-                .iter()
-                .find(|method| new.contains(method))
-                .map(Method::to_string),
-        })
+        .find_map(|entry| shared_method(entry.methods.as_deref(), methods))
+}
+
+/// A method that is in both lists, in words; `None` as a list is every method.
+pub(crate) fn shared_method(one: Option<&[Method]>, other: Option<&[Method]>) -> Option<String> {
+    match (one, other) {
+        (None, None) => Some("every method".to_owned()),
+        (Some(some), None) | (None, Some(some)) => some.first().map(Method::to_string),
+        (Some(one), Some(other)) => one
+            .iter()
+            .find(|method| other.contains(method))
+            .map(Method::to_string),
+    }
 }
 
 /// A path for a message: not longer than a line.
@@ -174,6 +185,15 @@ mod tests {
     }
 
     #[test]
+    fn head_goes_to_its_own_location_whichever_was_added_first() {
+        let mut router = Router::new();
+        router.add("/x", Some(vec![Method::GET]), "get").unwrap();
+        router.add("/x", Some(vec![Method::HEAD]), "head").unwrap();
+        assert_eq!(*router.find(&Method::HEAD, "/x").unwrap().0, "head");
+        assert_eq!(*router.find(&Method::GET, "/x").unwrap().0, "get");
+    }
+
+    #[test]
     fn captured_parts_are_decoded() {
         let router = router();
         let (_, params) = router.find(&Method::GET, "/users/a%20b").unwrap();
@@ -190,8 +210,20 @@ mod tests {
         let twice = router
             .add("/users", Some(vec![Method::POST]), "x")
             .unwrap_err();
-        assert_eq!(twice.to_string(), "two locations answer POST on `/users`");
-        assert!(router.add("/users", None, "x").is_err());
+        assert_eq!(
+            twice.to_string(),
+            "two locations answer POST on the path `/users`"
+        );
+        let twice = router.add("/users", None, "x").unwrap_err();
+        assert_eq!(
+            twice.to_string(),
+            "two locations answer GET on the path `/users`"
+        );
+        let twice = router.add("/users/{id}", None, "x").unwrap_err();
+        assert_eq!(
+            twice.to_string(),
+            "two locations answer every method on the path `/users/{id}`"
+        );
         assert!(router.add("/users/{name}", None, "x").is_err());
         assert!(router.add("no-slash{", None, "x").is_err());
     }

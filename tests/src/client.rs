@@ -25,6 +25,12 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
+    /// How many fields have this (lower-case) name.
+    pub fn headers_named(&self, name: &str) -> usize {
+        let named = |(field, _): &&(String, String)| field == name;
+        self.headers.iter().filter(named).count()
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -49,8 +55,8 @@ impl Response {
 
 /// A connection to a server under test.
 #[derive(Debug)]
-pub struct Connection {
-    stream: BufReader<TcpStream>,
+pub struct Connection<S: Read + Write = TcpStream> {
+    stream: BufReader<S>,
 }
 
 impl Connection {
@@ -69,14 +75,26 @@ impl Connection {
             .set_write_timeout(Some(PATIENCE))
             .expect("a timeout above zero");
         stream.set_nodelay(true).expect("an open socket");
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self::over(stream)
     }
 
     /// The socket itself.
     pub fn socket(&self) -> &TcpStream {
         self.stream.get_ref()
+    }
+
+    /// Ends our side; the server's can still be read.
+    pub fn end_sending(&self) {
+        let _ = self.socket().shutdown(Shutdown::Write);
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Takes a stream whose reads and writes end in time.
+    pub fn over(stream: S) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+        }
     }
 
     /// Sends bytes as they are. An error is not one here: the server may have closed already.
@@ -103,11 +121,6 @@ impl Connection {
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
         self.send(&bytes);
-    }
-
-    /// Ends our side; the server's can still be read.
-    pub fn end_sending(&self) {
-        let _ = self.socket().shutdown(Shutdown::Write);
     }
 
     /// Reads the response to a request with this method.
@@ -165,6 +178,7 @@ impl Connection {
         let line = self.line()?;
         let rest = line
             .strip_prefix("HTTP/1.1 ")
+            .or_else(|| line.strip_prefix("HTTP/1.0 "))
             .unwrap_or_else(|| panic!("not HTTP: {line:?}"));
         Some(rest[..3].parse().expect("three digits"))
     }

@@ -85,6 +85,10 @@ impl Fixture {
     }
 
     /// Stops the server and says how that went.
+    ///
+    /// # Panics
+    ///
+    /// Never: a fixture is stopped once.
     pub fn stop(mut self) -> StopReport {
         self.running
             .take()

@@ -4,6 +4,8 @@
 
 pub mod client;
 pub mod fixture;
+pub mod problem;
+pub mod wait;
 
 use std::time::Duration;
 

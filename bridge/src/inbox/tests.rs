@@ -1,3 +1,7 @@
+//! The inbox on bare loops, and against a model.
+
+mod model;
+
 use super::inbox;
 use mio::{Events, Interest, Poll, Token};
 use std::sync::Arc;
@@ -99,4 +103,83 @@ fn eight_foreign_threads_lose_no_message_to_a_loop_that_sleeps_between_them() {
             next[thread_number] += 1;
         });
     }
+}
+
+/// After a caught panic the inbox was neither armed nor rung: the next message woke nobody.
+#[test]
+fn a_handler_that_panics_leaves_the_inbox_armed_or_rung() {
+    let mut poll = Poll::new().unwrap();
+    let (mut inbox, sender) = inbox().unwrap();
+    poll.registry()
+        .register(&mut inbox, Token(0), Interest::READABLE)
+        .unwrap();
+    let mut events = Events::with_capacity(4);
+    for messages in 1..=2 {
+        (0..messages).for_each(|n| sender.send(n).unwrap());
+        for _ in 0..messages {
+            poll.poll(&mut events, Some(PATIENCE)).unwrap();
+            assert!(!events.is_empty(), "a wake was lost");
+            let panicking = std::panic::AssertUnwindSafe(|| {
+                inbox.drain(10, |_| panic!("in the handler"));
+            });
+            assert!(std::panic::catch_unwind(panicking).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_level_triggered_loop_that_acknowledges_sleeps_only_while_nothing_waits() {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    const MESSAGES: u64 = 10_000;
+    let (mut inbox, sender) = inbox().unwrap();
+    let sending = thread::spawn(move || (0..MESSAGES).for_each(|n| sender.send(n).unwrap()));
+    let mut expected = 0;
+    while expected < MESSAGES {
+        let mut fds = [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(PATIENCE).unwrap();
+        assert_eq!(poll(&mut fds, timeout).unwrap(), 1, "a wake was lost");
+        inbox.acknowledge();
+        inbox.drain(64, |n| {
+            assert_eq!(n, expected);
+            expected += 1;
+        });
+    }
+    sending.join().unwrap();
+    inbox.acknowledge();
+    let mut fds = [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut fds, PollTimeout::ZERO).unwrap(), 0);
+}
+
+#[test]
+fn an_inbox_works_in_an_async_fd_of_tokio() {
+    use tokio::io::unix::AsyncFd;
+    struct Raw(std::os::fd::RawFd);
+    impl std::os::fd::AsRawFd for Raw {
+        fn as_raw_fd(&self) -> std::os::fd::RawFd {
+            self.0
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (mut inbox, sender) = inbox().unwrap();
+    let sending = thread::spawn(move || (0..1000).for_each(|n| sender.send(n).unwrap()));
+    let all = async {
+        let raw = Raw(std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(
+            &inbox,
+        )));
+        let fd = AsyncFd::with_interest(raw, tokio::io::Interest::READABLE).unwrap();
+        let mut expected = 0;
+        while expected < 1000 {
+            fd.readable().await.unwrap().clear_ready();
+            inbox.drain(16, |n| {
+                assert_eq!(n, expected);
+                expected += 1;
+            });
+        }
+    };
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await.unwrap() });
+    sending.join().unwrap();
 }

@@ -179,7 +179,7 @@ pub const LOCATION_KEYS: &[KeySpec] = &[
     KeySpec::optional(
         "methods",
         "texts",
-        "the HTTP methods to answer, others get 405; without the key, all methods",
+        "the HTTP methods to answer, all without the key; others get 405, or another location",
     ),
     KeySpec::required(
         "adapter",

@@ -15,7 +15,7 @@ use super::{keys, methods};
 
 /// A path with an adapter on it.
 pub struct LocationConfig {
-    /// The path, in the router's syntax. No two locations conflict.
+    /// The path, in the router's syntax. No two locations answer the same requests.
     pub path: String,
     /// The methods to answer; `None` answers all.
     pub methods: Option<Vec<Method>>,
@@ -64,8 +64,8 @@ pub(super) fn read(
     settings: &mut Settings<'_>,
     around: &mut Surroundings<'_>,
 ) -> Option<LocationConfig> {
-    let path = around.paths.read(settings);
     let methods = methods::read(settings);
+    let path = around.paths.read(settings, &methods);
     let deadline = duration(settings, "deadline", keys::TIMEOUT);
     let max_body_bytes = max_body(settings, around.max_body_bytes);
     let server_timing = settings.boolean_or_default("server_timing");

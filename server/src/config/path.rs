@@ -3,40 +3,65 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use http::Method;
 use matchit::InsertError;
 use pontoon_adapters::settings::{Diagnostic, Settings};
+
+use crate::router::shared_method;
 
 /// The paths so far. The router is the one that requests will be routed with, so what it takes
 /// here it takes then.
 #[derive(Default)]
 pub(super) struct Paths {
     router: matchit::Router<()>,
-    spans: HashMap<String, Range<usize>>,
+    /// The locations of each path, as it is written in the file.
+    locations: HashMap<String, Vec<Taken>>,
 }
 
+/// What one location has of a path.
+struct Taken {
+    span: Option<Range<usize>>,
+    methods: Methods,
+}
+
+/// The methods of a location: `Some(None)` answers all, `None` is wrong in the file, so that
+/// nothing can be said of it.
+type Methods = Option<Option<Vec<Method>>>;
+
 impl Paths {
-    /// Reads the path and adds it to those so far.
-    pub(super) fn read(&mut self, settings: &mut Settings<'_>) -> Option<String> {
+    /// Reads the path of a location with these `methods` and adds it to those so far.
+    pub(super) fn read(
+        &mut self,
+        settings: &mut Settings<'_>,
+        methods: &Methods,
+    ) -> Option<String> {
         let path = settings.required_string("path")?;
-        let verdict = check(&path).and_then(|()| self.insert(&path));
+        let taken = Taken {
+            span: settings.span_of("path"),
+            methods: methods.clone(),
+        };
+        let verdict = check(&path).and_then(|()| self.insert(&path, taken));
         if let Err(diagnostic) = verdict {
             settings.report("path", diagnostic);
             return None;
         }
-        if let Some(span) = settings.span_of("path") {
-            self.spans.insert(path.clone(), span);
-        }
         Some(path)
     }
 
-    fn insert(&mut self, path: &str) -> Result<(), Diagnostic> {
+    fn insert(&mut self, path: &str, taken: Taken) -> Result<(), Diagnostic> {
         // The router names what conflicts without the doubled braces that the file has.
-        if self.spans.contains_key(path) {
-            return Err(self.conflict(path, path));
+        if let Some(others) = self.locations.get_mut(path) {
+            if let Some(diagnostic) = others.iter().find_map(|other| other.overlap(&taken, path)) {
+                return Err(diagnostic);
+            }
+            others.push(taken);
+            return Ok(());
         }
         self.router
             .insert(path, ())
-            .map_err(|error| self.explain(path, &error))
+            .map_err(|error| self.explain(path, &error))?;
+        self.locations.insert(path.to_owned(), vec![taken]);
+        Ok(())
     }
 
     fn explain(&self, path: &str, error: &InsertError) -> Diagnostic {
@@ -56,14 +81,27 @@ impl Paths {
     }
 
     fn conflict(&self, path: &str, with: &str) -> Diagnostic {
-        let diagnostic = if path == with {
-            Diagnostic::error(format!("two locations have the path `{path}`"))
-                .help("a path has one location")
-        } else {
-            Diagnostic::error(format!("the path `{path}` conflicts with `{with}`"))
-                .help("the same requests would match both, and neither is more specific")
-        };
-        match self.spans.get(with) {
+        let diagnostic = Diagnostic::error(format!("the path `{path}` conflicts with `{with}`"))
+            .help("the same requests would match both, and neither is more specific");
+        match self.locations.get(with).and_then(|others| others.first()) {
+            Some(other) => other.shown_beside(diagnostic),
+            None => diagnostic,
+        }
+    }
+}
+
+impl Taken {
+    /// What is wrong with another location on the same path, if both answer the same method.
+    fn overlap(&self, new: &Self, path: &str) -> Option<Diagnostic> {
+        let (here, new) = (self.methods.as_ref()?, new.methods.as_ref()?);
+        let method = shared_method(here.as_deref(), new.as_deref())?;
+        let error = format!("two locations answer {method} on the path `{path}`");
+        let help = "a path may have several locations, each with `methods` of its own";
+        Some(self.shown_beside(Diagnostic::error(error).help(help)))
+    }
+
+    fn shown_beside(&self, diagnostic: Diagnostic) -> Diagnostic {
+        match &self.span {
             Some(span) => diagnostic.related(span.clone(), "the other location"),
             None => diagnostic,
         }
@@ -142,11 +180,18 @@ mod tests {
         }
     }
 
+    fn taken(methods: Methods) -> Taken {
+        Taken {
+            span: None,
+            methods,
+        }
+    }
+
     #[test]
     fn the_router_judges_the_rest() {
         let mut paths = Paths::default();
         for path in ["/users/{id}", "/users/me", "/files/{*rest}", "/{{id}}/{id}"] {
-            assert!(paths.insert(path).is_ok(), "{path}");
+            assert!(paths.insert(path, taken(Some(None))).is_ok(), "{path}");
         }
         for path in [
             "/users/{id}",
@@ -156,7 +201,33 @@ mod tests {
             "/{",
             "/{}",
         ] {
-            assert!(paths.insert(path).is_err(), "{path}");
+            assert!(paths.insert(path, taken(Some(None))).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_may_come_again_with_other_methods() {
+        let mut paths = Paths::default();
+        let only = |methods: &[Method]| taken(Some(Some(methods.to_vec())));
+        assert!(paths.insert("/x", only(&[Method::GET])).is_ok());
+        let others = only(&[Method::POST, Method::PUT]);
+        assert!(paths.insert("/x", others).is_ok());
+        let error = paths.insert("/x", only(&[Method::PATCH, Method::PUT]));
+        assert_eq!(
+            error.unwrap_err().message,
+            "two locations answer PUT on the path `/x`"
+        );
+        let error = paths.insert("/x", taken(Some(None)));
+        assert_eq!(
+            error.unwrap_err().message,
+            "two locations answer GET on the path `/x`"
+        );
+    }
+
+    #[test]
+    fn methods_that_are_wrong_are_not_blamed_twice() {
+        let mut paths = Paths::default();
+        assert!(paths.insert("/x", taken(Some(None))).is_ok());
+        assert!(paths.insert("/x", taken(None)).is_ok());
     }
 }

@@ -122,7 +122,7 @@ error: the path `/users/{name}` conflicts with `/users/{id}`
   |
   = help: the same requests would match both, and neither is more specific
 
-error: two locations have the path `/users/{id}`
+error: two locations answer every method on the path `/users/{id}`
  --> pontoon.toml:9:8
   |
 3 | path = "/users/{id}"
@@ -131,7 +131,7 @@ error: two locations have the path `/users/{id}`
 9 | path = "/users/{id}"
   |        ^^^^^^^^^^^^^
   |
-  = help: a path has one location
+  = help: a path may have several locations, each with `methods` of its own
 
 pontoon.toml: 2 errors"#,
     );

@@ -3,7 +3,9 @@
 use pontoon_adapters::mount::Mounted;
 use pontoon_adapters::registry::{AdapterSpec, Kind, Registry};
 use pontoon_adapters::settings::{KeySpec, Settings};
-use pontoon_adapters::{CallContext, Error, LoopAdapter, Request, Response};
+use pontoon_adapters::{
+    CallContext, CallbackAdapter, Error, LoopAdapter, Request, Response, ResponseCompleter, echo,
+};
 
 const STORE_KEYS: &[KeySpec] = &[
     KeySpec::required("database", "text", "the file to open"),
@@ -26,19 +28,26 @@ fn build_store(settings: &mut Settings<'_>) -> Option<Mounted> {
         settings.invalid("query", "one statement only");
         return None;
     }
-    database.and(busy_timeout).map(|_| mounted())
+    database
+        .and(busy_timeout)
+        .map(|_| Mounted::blocking(echo::Echo))
 }
 
-/// What the constructors make; no test looks into it.
-fn mounted() -> Mounted {
-    Mounted::on_loop(|| Nothing)
+/// Calls back at once.
+struct Remote;
+
+impl CallbackAdapter for Remote {
+    fn submit(&self, _: Request, _: &CallContext, completer: ResponseCompleter) {
+        completer.complete(Ok(Response::text("")));
+    }
 }
 
-struct Nothing;
+/// Answers on the loop.
+struct OnLoop;
 
-impl LoopAdapter for Nothing {
+impl LoopAdapter for OnLoop {
     async fn call(&self, _: Request, _: &CallContext) -> Result<Response, Error> {
-        Ok(Response::default())
+        Ok(Response::text(""))
     }
 }
 
@@ -57,14 +66,14 @@ pub(crate) fn registry() -> Registry {
         kind: Kind::Callback,
         summary: "asks a library with threads of its own",
         keys: &[],
-        build: |_| Some(mounted()),
+        build: |_| Some(Mounted::callback(Remote)),
     });
     registry.register(AdapterSpec {
         name: "echo",
         kind: Kind::Loop,
         summary: "answers with the request's body",
         keys: &[],
-        build: |_| Some(mounted()),
+        build: |_| Some(Mounted::on_loop(|| OnLoop)),
     });
     registry.declare_not_compiled("oracle", "oracle");
     registry
