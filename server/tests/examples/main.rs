@@ -7,5 +7,17 @@ mod http;
 mod pages;
 mod servers;
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 /// Longer than anything here may take, even on a busy machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a program that would wait for ever if it, or what it shows, were wrong.
+fn bounded<T: Send + 'static>(program: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    thread::spawn(move || done.send(program()));
+    let result = result.recv_timeout(PATIENCE);
+    result.expect("it panicked, or ran for too long")
+}

@@ -41,11 +41,10 @@ fn both_forms_of_the_async_handler_answer_alike() {
 #[test]
 fn a_location_s_deadline_answers_504_and_the_worker_comes_free() {
     let server = Served::start(request_timeout::server().unwrap());
-    let (status, problem) = server.get("/report");
-    assert_eq!(status, 504, "{problem}");
-    assert!(problem.contains("deadline"), "{problem}");
+    // Whether the loop or the worker notices first, it is a 504.
+    assert_eq!(server.get("/report").0, 504);
     server.wait_until_free("reports");
-    assert_eq!(server.pool("reports").expired, 1);
+    assert_eq!(server.pool("reports").completed, 1);
 }
 
 #[test]
@@ -104,17 +103,14 @@ fn answer(mut socket: TcpStream) {
 fn a_wrapped_library_keeps_its_connection_between_calls() {
     let (address, connections) = dictionary();
     let server = Served::start(wrap_a_library::server(address));
-    for word in ["pontoon", "unknown", "raft"] {
-        let status = if word == "unknown" { 404 } else { 200 };
-        assert_eq!(server.get(&format!("/define/{word}")).0, status);
+    for _ in 0..5 {
+        assert_eq!(server.get("/define/pontoon").0, 200);
+        assert_eq!(server.get("/define/unknown").0, 404);
     }
     let smuggled = server.get("/define/a%0ADEFINE%20b");
     assert_eq!(smuggled.0, 400, "{}", smuggled.1);
-    // Each worker that had a call has opened one.
-    assert_eq!(
-        connections.load(SeqCst) as u64,
-        server.pool("dictionary").sessions_opened
-    );
+    // Ten calls, but no more connections than workers.
+    assert!(connections.load(SeqCst) <= server.pool("dictionary").threads);
 }
 
 #[test]
