@@ -6,8 +6,10 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
+use pontoon_bridge::{CallError, SubmitError};
 
 /// What kind of failure it was. Each kind has one HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum ErrorKind {
     BadGateway,
     /// Not now; trying again later may work: 503.
     Unavailable,
+    /// It took too long: 504.
+    TimedOut,
 }
 
 impl ErrorKind {
@@ -48,6 +52,7 @@ impl ErrorKind {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 }
@@ -70,6 +75,7 @@ pub struct Error {
     detail: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
     breaks_session: bool,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -81,6 +87,7 @@ impl Error {
             detail,
             source: None,
             breaks_session: false,
+            retry_after: None,
         }
     }
 
@@ -136,6 +143,18 @@ impl Error {
         Self::new(ErrorKind::Unavailable, detail)
     }
 
+    /// 504: a backend, or a call that was made on the way to the answer, took too long.
+    pub fn timed_out(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::TimedOut, detail)
+    }
+
+    /// Tells the client, with a 503, when to come again. One second unless this is called.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
     /// Keeps what the library said, for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -169,6 +188,11 @@ impl Error {
         &self.detail
     }
 
+    /// When the client is told to come again, if that was said.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// Whether the session must be closed.
     pub fn breaks_session(&self) -> bool {
         self.breaks_session
@@ -186,6 +210,45 @@ impl StdError for Error {
         self.source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// What the client is told of a call that did not return, wherever it was made: by the server for
+/// a location, or by a handler that awaits calls with `?`.
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::SessionFailed(source) => match source.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(source) => Self::bad_gateway(
+                    "the library behind this location could not be opened; see the server's log",
+                )
+                .with_source(source),
+            },
+            other => of_unreturned(&other).with_source(other),
+        }
+    }
+}
+
+fn of_unreturned(error: &CallError) -> Error {
+    match error {
+        CallError::Rejected(SubmitError::QueueFull { retry_after, .. }) => Error::unavailable(
+            "the pool behind this location is full; nothing was done, try again later",
+        )
+        .with_retry_after(*retry_after),
+        CallError::Panicked { .. } => Error::internal(
+            "the library behind this location panicked; the server's log has its message",
+        ),
+        CallError::Abandoned => {
+            Error::internal("the library behind this location dropped the call without an answer")
+        }
+        CallError::DeadlineExceeded { running: true } => {
+            Error::timed_out("the deadline of this location passed while the call was running")
+        }
+        CallError::DeadlineExceeded { running: false } => Error::timed_out(
+            "the deadline of this location passed before the call was run; nothing was done",
+        ),
+        _ => Error::unavailable("the server is stopping; try again"),
     }
 }
 
@@ -208,6 +271,7 @@ mod tests {
             (Error::internal(""), 500),
             (Error::bad_gateway(""), 502),
             (Error::unavailable(""), 503),
+            (Error::timed_out(""), 504),
         ];
         for (error, status) in kinds {
             assert_eq!(error.kind().status(), status, "{:?}", error.kind());
@@ -240,5 +304,37 @@ mod tests {
         let error = Error::method_not_allowed(&ALLOWED);
         assert_eq!(error.detail(), "this location answers only GET, HEAD");
         assert_eq!(error.kind(), ErrorKind::MethodNotAllowed(&ALLOWED));
+    }
+
+    #[test]
+    fn a_call_that_did_not_return_says_what_to_do() {
+        let full = SubmitError::QueueFull {
+            pool: "db".to_owned(),
+            in_flight: 9,
+            retry_after: Duration::from_secs(7),
+        };
+        let full = Error::from(CallError::Rejected(full));
+        assert_eq!(full.kind(), ErrorKind::Unavailable);
+        assert_eq!(full.retry_after(), Some(Duration::from_secs(7)));
+        assert!(!full.detail().contains("db"), "a pool's name is ours");
+        assert!(full.source().unwrap().to_string().contains("`db` is full"));
+
+        let late = Error::from(CallError::DeadlineExceeded { running: true });
+        assert_eq!(late.kind().status(), 504);
+        let message = "no /etc/secret".to_owned();
+        let panicked = Error::from(CallError::Panicked { message });
+        assert_eq!(panicked.kind().status(), 500);
+        assert!(!panicked.detail().contains("secret"));
+        assert_eq!(Error::from(CallError::ShutDown).kind().status(), 503);
+    }
+
+    #[test]
+    fn an_error_of_opening_a_session_comes_through_as_it_is() {
+        let refused = Error::conflict("taken");
+        let error = Error::from(CallError::SessionFailed(Box::new(refused)));
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        let unknown = Error::from(CallError::SessionFailed("no route".into()));
+        assert_eq!(unknown.kind(), ErrorKind::BadGateway);
+        assert_eq!(unknown.source().unwrap().to_string(), "no route");
     }
 }

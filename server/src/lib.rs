@@ -38,6 +38,7 @@ pub mod demo;
 mod http;
 mod listener;
 mod location;
+mod pools;
 mod problem;
 mod router;
 mod running;
@@ -45,6 +46,7 @@ mod server;
 
 pub use access_log::TARGET as ACCESS_LOG;
 pub use location::{Location, Mount, Mountable, callback, handler, on_loop, on_pool};
+pub use pools::ServerPool;
 pub use running::{Running, StopReport};
 pub use server::{Result, Server, ServerError};
 
@@ -55,4 +57,4 @@ pub use pontoon_adapters::{
     Adapter, CallContext, CallbackAdapter, Error, ErrorKind, Interrupt, LoopAdapter, Request,
     Response, ResponseCompleter, blocking, blocking_with,
 };
-pub use pontoon_bridge::{Pool, PoolBuilder, event_loop};
+pub use pontoon_bridge::{CallError, Pool, PoolBuilder, PoolStats, event_loop};

@@ -3,7 +3,6 @@
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use pontoon_adapters::{Error, ErrorKind, Response};
-use pontoon_bridge::{CallError, SubmitError};
 use std::time::Duration;
 
 /// An error response in the making.
@@ -61,8 +60,8 @@ impl Problem {
         }
     }
 
-    /// What an adapter's own error becomes. Its source is for the log, not for the client.
-    pub(crate) fn of_adapter(error: &Error) -> Self {
+    /// What an error becomes. Its source is for the log, not for the client.
+    pub(crate) fn of_error(error: &Error) -> Self {
         let problem = Self::new(error.kind().status(), error.detail());
         match error.kind() {
             ErrorKind::MethodNotAllowed(methods) => {
@@ -70,58 +69,11 @@ impl Problem {
                 problem.with_allow(&allow.join(", "))
             }
             ErrorKind::Unavailable => Self {
-                retry_after: Some(Duration::from_secs(1)),
+                retry_after: error.retry_after().or(Some(Duration::from_secs(1))),
                 ..problem
             },
             _ => problem,
         }
-    }
-
-    /// What a call that did not return becomes.
-    pub(crate) fn of_call(error: &CallError) -> Self {
-        match error {
-            CallError::Rejected(refused) => Self::of_refusal(refused),
-            CallError::Panicked { .. } => Self::panicked(),
-            CallError::Abandoned => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the library behind this location dropped the call without an answer",
-            ),
-            CallError::DeadlineExceeded { running } => Self::deadline(*running),
-            CallError::SessionFailed(source) => match source.downcast_ref::<Error>() {
-                Some(error) => Self::of_adapter(error),
-                None => Self::new(
-                    StatusCode::BAD_GATEWAY,
-                    "the library behind this location could not be opened; see the server's log",
-                ),
-            },
-            _ => Self::unavailable("the server is stopping; try again", Duration::from_secs(1)),
-        }
-    }
-
-    /// 500, for foreign code that panicked.
-    pub(crate) fn panicked() -> Self {
-        let detail = "the library behind this location panicked; the server's log has its message";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
-    }
-
-    fn of_refusal(refused: &SubmitError) -> Self {
-        match refused {
-            SubmitError::QueueFull { retry_after, .. } => Self::unavailable(
-                "the pool behind this location is full; nothing was done, try again later",
-                *retry_after,
-            ),
-            _ => Self::unavailable("the server is stopping; try again", Duration::from_secs(1)),
-        }
-    }
-
-    /// 504 by the loop, whatever the library does.
-    pub(crate) fn deadline(running: bool) -> Self {
-        let detail = if running {
-            "the deadline of this location passed while the call was running"
-        } else {
-            "the deadline of this location passed before the call was run; nothing was done"
-        };
-        Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
     }
 
     fn body(&self) -> serde_json::Value {

@@ -4,11 +4,12 @@ use crate::app::{LoopApp, Shared, SharedLocation};
 use crate::config::{Config, ConfigError, ListenAddress, ServerConfig};
 use crate::listener::{self, Listening};
 use crate::location::{Location, Mount};
+use crate::pools::{self, ServerPool};
 use crate::router::{RouteError, Router};
 use crate::running::Running;
 use pontoon_adapters::settings::AutoOr;
 use pontoon_bridge::event_loop;
-use pontoon_bridge::{BuildError, EventLoop, LoopHandle, Pool, PoolBuilder};
+use pontoon_bridge::{BuildError, EventLoop, LoopHandle, Pool};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -93,7 +94,7 @@ pub type Result<T, E = ServerError> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
-    pools: Vec<PoolBuilder>,
+    pools: Vec<ServerPool>,
     locations: Vec<Location>,
     bad_address: Option<String>,
 }
@@ -128,16 +129,22 @@ impl Server {
         };
         Self {
             config: config.server,
-            pools: config.pools.into_iter().map(pool).collect(),
+            pools: config
+                .pools
+                .into_iter()
+                .map(|config| pool(config).into())
+                .collect(),
             locations: config.locations.into_iter().map(Location::from).collect(),
             bad_address: None,
         }
     }
 
-    /// Adds a pool, to be named by locations.
+    /// Adds a pool, to be named by locations: one that the server makes when it starts, or, by
+    /// reference, one that is there already, for instance because a [`handler`](crate::handler)
+    /// makes calls on it. The server shuts both down when it stops.
     #[must_use]
-    pub fn pool(mut self, pool: PoolBuilder) -> Self {
-        self.pools.push(pool);
+    pub fn pool(mut self, pool: impl Into<ServerPool>) -> Self {
+        self.pools.push(pool.into());
         self
     }
 
@@ -201,7 +208,7 @@ impl Server {
         let address = self.config.listen.clone();
         let listening =
             Listening::bind(&address).map_err(|source| ServerError::Listen { address, source })?;
-        let pools = build_pools(self.pools)?;
+        let pools = pools::make(self.pools)?;
         let loops = loop_count(self.config.loops);
         let locations = bind_locations(self.locations, &pools, self.config.max_body_bytes)?;
         let shared = Arc::new(Shared::new(self.config, locations, loops));
@@ -214,20 +221,6 @@ fn loop_count(loops: AutoOr<usize>) -> usize {
         AutoOr::Fixed(loops) => loops.max(1),
         AutoOr::Auto => thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).max(1)),
     }
-}
-
-fn build_pools(builders: Vec<PoolBuilder>) -> Result<HashMap<String, Pool>> {
-    let mut pools = HashMap::new();
-    for builder in builders {
-        let pool = builder.build()?;
-        if let Some(twice) = pools.insert(pool.name().to_owned(), pool) {
-            return Err(ServerError::Setup(format!(
-                "two pools are named `{}`",
-                twice.name()
-            )));
-        }
-    }
-    Ok(pools)
 }
 
 fn bind_locations(

@@ -64,7 +64,7 @@ impl State {
     }
 
     fn wait(&self, what: &str, waiting: impl Fn(&(usize, bool)) -> bool) {
-        let (_, timeout) = self
+        let (_inside, timeout) = self
             .changed
             .wait_timeout_while(self.lock(), PATIENCE, |inside| waiting(inside))
             .unwrap_or_else(PoisonError::into_inner);

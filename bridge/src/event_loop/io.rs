@@ -335,6 +335,19 @@ impl<T: AsFd> AsyncFd<T> {
             .expect("taken out by `into_inner` only, which consumes self")
     }
 
+    /// The watched object, for a library whose every step changes it. Do not put another object
+    /// in its place: its fd would not be watched. For a library that reconnects by itself, take the
+    /// object out with [`into_inner`](Self::into_inner) and watch it anew.
+    ///
+    /// # Panics
+    ///
+    /// Never, as [`get_ref`](Self::get_ref).
+    pub fn get_mut(&mut self) -> &mut T {
+        self.inner
+            .as_mut()
+            .expect("taken out by `into_inner` only, which consumes self")
+    }
+
     /// Waits until the fd may be ready.
     pub async fn ready(&self, direction: Direction) {
         std::future::poll_fn(|context| self.registration.poll_ready(direction, context)).await;

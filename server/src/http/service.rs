@@ -16,8 +16,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pontoon_adapters::mount::{Job, Serve};
 use pontoon_adapters::{Error, Request, Response};
-use pontoon_bridge::Timings;
 use pontoon_bridge::event_loop::timeout;
+use pontoon_bridge::{CallError, Timings};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -191,22 +191,18 @@ async fn call(
             let mut call = submit.submit(job);
             let outcome = (&mut call).await;
             record.timings = call.timings();
-            outcome.map_err(|error| {
-                record.outcome = Outcome::of(&error);
-                if let pontoon_bridge::CallError::SessionFailed(source) = &error {
-                    tracing::warn!(location = %location.shared.path, error = %Chain(&**source), "no session");
-                }
-                Problem::of_call(&error)
-            })?
+            outcome
         }
-        Target::Serve(serve) => {
-            let served = serve_here(&**serve, job, deadline, record).await;
-            if matches!(record.outcome, Outcome::Panicked) {
-                tracing::error!(location = %location.shared.path, "foreign code panicked on the loop");
-            }
-            served?
-        }
+        Target::Serve(serve) => serve_here(&**serve, job, deadline, record).await,
     };
+    let outcome = outcome.map_err(|error| {
+        record.outcome = Outcome::of(&error);
+        if let CallError::SessionFailed(source) = &error {
+            let path = &location.shared.path;
+            tracing::warn!(location = %path, error = %Chain(&**source), "no session");
+        }
+        Problem::of_error(&error.into())
+    })?;
     match outcome {
         Ok(response) => {
             record.outcome = Outcome::Completed;
@@ -217,7 +213,7 @@ async fn call(
             if error.kind().status().is_server_error() {
                 tracing::warn!(location = %location.shared.path, error = %Chain(&error), "failed");
             }
-            Err(Problem::of_adapter(&error))
+            Err(Problem::of_error(&error))
         }
     }
 }
@@ -229,7 +225,7 @@ async fn serve_here(
     job: Job,
     deadline: Instant,
     record: &mut Record,
-) -> Result<Result<Response, Error>, Problem> {
+) -> Result<Result<Response, Error>, CallError> {
     let began = Instant::now();
     let limit = deadline.saturating_duration_since(began);
     let served = AssertUnwindSafe(serve.serve(job)).catch_unwind();
@@ -241,15 +237,13 @@ async fn serve_here(
     match outcome {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(panic)) => {
-            record.outcome = Outcome::Panicked;
             // Its text has gone through the panic hook. Its own drop might panic as well.
             std::mem::forget(panic);
-            Err(Problem::panicked())
+            tracing::error!("foreign code panicked on the loop");
+            let message = String::new();
+            Err(CallError::Panicked { message })
         }
-        Err(_) => {
-            record.outcome = Outcome::TimedOut;
-            Err(Problem::deadline(true))
-        }
+        Err(_) => Err(CallError::DeadlineExceeded { running: true }),
     }
 }
 
