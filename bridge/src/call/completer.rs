@@ -11,7 +11,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Makes a call and the handle that completes it, for libraries that call back by themselves.
-#[must_use]
 pub fn call<T: Send + 'static>() -> (Call<T>, Completer<T>) {
     let cell = Arc::new(Cell {
         slot: Slot::new(),

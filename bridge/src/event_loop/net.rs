@@ -269,12 +269,8 @@ impl Stream<mio::net::TcpStream> {
                 result => result.map(drop),
             }
         };
-        std::future::poll_fn(|context| {
-            stream
-                .0
-                .poll_io(Direction::Write, context, |s| connected(s))
-        })
-        .await?;
+        std::future::poll_fn(|context| stream.0.poll_io(Direction::Write, context, connected))
+            .await?;
         Ok(stream)
     }
 

@@ -229,7 +229,7 @@ impl Timers {
     fn tick_of(&self, due: Instant) -> u64 {
         let since_start = due.saturating_duration_since(self.start);
         let whole = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
-        whole + u64::from(since_start.subsec_nanos() % 1_000_000 > 0)
+        whole + u64::from(!since_start.subsec_nanos().is_multiple_of(1_000_000))
     }
 
     /// The last tick that has begun by `now`.
