@@ -1,4 +1,5 @@
 //! Callback-style libraries: once, twice, late, inline, from another thread, never.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Deadlines of queued and running calls, on each executor.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -133,7 +134,9 @@ fn running_code_sees_its_deadline_and_that_its_caller_left() {
 }
 
 /// A waker of a foreign executor that misbehaves when it is woken or dropped.
-struct Nasty(Option<Call<()>>);
+struct Nasty {
+    _held: Option<Call<()>>,
+}
 
 impl Wake for Nasty {
     fn wake(self: Arc<Self>) {
@@ -151,7 +154,7 @@ fn poll_once<T>(call: &mut Call<T>, waker: &Waker) {
 fn a_waker_that_panics_does_not_stop_the_clock() {
     let (mut call, _completer) = pontoon_bridge::call::<()>();
     call = call.deadline_at(Instant::now() + SOON);
-    poll_once(&mut call, &Waker::from(Arc::new(Nasty(None))));
+    poll_once(&mut call, &Waker::from(Arc::new(Nasty { _held: None })));
     let (other, _other_completer) = pontoon_bridge::call::<()>();
     let result = futures_lite::future::block_on(other.deadline_at(Instant::now() + 2 * SOON));
     assert!(matches!(
@@ -168,6 +171,9 @@ fn a_waker_that_holds_a_call_with_a_deadline_may_be_replaced() {
     poll_once(&mut held, Waker::noop());
     let (mut call, _other_completer) = pontoon_bridge::call::<()>();
     call = call.deadline_at(Instant::now() + PATIENCE);
-    poll_once(&mut call, &Waker::from(Arc::new(Nasty(Some(held)))));
+    poll_once(
+        &mut call,
+        &Waker::from(Arc::new(Nasty { _held: Some(held) })),
+    );
     poll_once(&mut call, Waker::noop());
 }

@@ -1,4 +1,5 @@
 //! Runs the examples, so that none of them goes stale.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each is a program of its own")]
 
 #[path = "../../examples/inbox_on_mio.rs"]

@@ -1,4 +1,5 @@
 //! The bounds, errors and end of a pool.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

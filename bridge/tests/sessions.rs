@@ -1,4 +1,5 @@
 //! Sessions: opened lazily on their worker, never moved, checked, discarded, interrupted.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

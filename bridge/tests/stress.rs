@@ -3,6 +3,7 @@
 //! The seed is printed; `PONTOON_SEED=…` plays it again (threads still interleave as they like).
 //! `PONTOON_STRESS_CALLS=…` sets how many calls are made. Alone in its program, because it counts
 //! the fds and threads of the process.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

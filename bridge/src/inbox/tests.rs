@@ -153,13 +153,8 @@ fn a_level_triggered_loop_that_acknowledges_sleeps_only_while_nothing_waits() {
 
 #[test]
 fn an_inbox_works_in_an_async_fd_of_tokio() {
+    use std::os::fd::AsFd;
     use tokio::io::unix::AsyncFd;
-    struct Raw(std::os::fd::RawFd);
-    impl std::os::fd::AsRawFd for Raw {
-        fn as_raw_fd(&self) -> std::os::fd::RawFd {
-            self.0
-        }
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -167,10 +162,13 @@ fn an_inbox_works_in_an_async_fd_of_tokio() {
     let (mut inbox, sender) = inbox().unwrap();
     let sending = thread::spawn(move || (0..1000).for_each(|n| sender.send(n).unwrap()));
     let all = async {
-        let raw = Raw(std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(
-            &inbox,
-        )));
-        let fd = AsyncFd::with_interest(raw, tokio::io::Interest::READABLE).unwrap();
+        // A second fd of the same eventfd, so that tokio does not borrow the inbox.
+        let own = inbox.as_fd().try_clone_to_owned().unwrap();
+        #[allow(
+            deprecated,
+            reason = "its successor is `unsafe`: it wants a promise that an owned fd keeps"
+        )]
+        let fd = AsyncFd::with_interest(own, tokio::io::Interest::READABLE).unwrap();
         let mut expected = 0;
         while expected < 1000 {
             fd.readable().await.unwrap().clear_ready();

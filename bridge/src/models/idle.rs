@@ -116,28 +116,32 @@ fn no_job_stays_queued_while_both_workers_go_idle() {
         let workers = [worker(&jobs, 0, run.clone()), worker(&jobs, 1, run)];
         jobs.submit(0);
         jobs.submit(1);
-        workers.map(|worker| worker.join().unwrap());
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
     });
 }
 
-/// Job 0 returns only once job 1 has run: that needs the second worker, whoever was relied on.
+/// Job 0 returns at once, and of jobs 1 and 2 each returns only once both run. That needs both
+/// workers, also when the submitters relied on a searcher that gave up, stood idle, and then found
+/// the two of them at its second look.
 #[test]
 fn a_job_that_hangs_does_not_keep_the_next_one_from_an_idle_worker() {
     loom::model(|| {
         let jobs = Jobs::new(2);
-        let second_ran = Arc::new(Bell::default());
-        let ending = Arc::clone(&jobs);
-        let run = move |job| {
-            if job == 0 {
-                second_ran.wait();
-                ending.end();
-            } else {
-                second_ran.ring();
+        let running = [(), ()].map(|()| Arc::new(Bell::default()));
+        let ending = end_after(&jobs, 3);
+        let run = move |job: usize| {
+            if job > 0 {
+                running[job - 1].ring();
+                running[2 - job].wait();
             }
+            ending(job);
         };
         let workers = [worker(&jobs, 0, run.clone()), worker(&jobs, 1, run)];
-        jobs.submit(0);
-        jobs.submit(1);
-        workers.map(|worker| worker.join().unwrap());
+        (0..3).for_each(|job| jobs.submit(job));
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
     });
 }

@@ -128,6 +128,10 @@ fn a_posted_closure_that_posts_while_it_is_dropped_with_the_loop_is_harmless() {
 #[test]
 fn a_loop_runs_again_with_the_tasks_that_were_left() {
     let event_loop = EventLoop::new().unwrap();
-    let left = event_loop.block_on(async { event_loop::spawn(async { 7 }) });
+    let left = event_loop.spawn(async {
+        event_loop::yield_now().await;
+        7
+    });
+    event_loop.block_on(async {});
     assert_eq!(event_loop.block_on(left), 7);
 }
