@@ -207,7 +207,9 @@ fn an_interruptible_sleep_ends_when_its_client_leaves() {
          deadline = \"1h\"\nduration = \"1h\"\ninterruptible = true\n",
     );
     let client = ask(&server, "/sleep");
-    eventually("the call runs", || stats(&server, "p").idle == 0);
+    eventually("the call has its session", || {
+        stats(&server, "p").sessions_opened == 1
+    });
     drop(client);
     wait_in_flight(&server, 0);
     assert_eq!(stats(&server, "p").cancelled, 1);
