@@ -1,5 +1,7 @@
 //! Every request of `tests/vectors/http1.txt` over a real socket: whole, and byte by byte.
 
+#![allow(clippy::unwrap_used, reason = "the helpers are part of the tests")]
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

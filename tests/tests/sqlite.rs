@@ -1,5 +1,7 @@
 //! SQLite over a real socket: where parameters come from, what types become, and its refusals.
 
+#![allow(clippy::unwrap_used, reason = "the helpers are part of the tests")]
+
 use std::path::PathBuf;
 
 use pontoon_tests::fixture::Fixture;
