@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
 /// Ports that are tried when the wanted one is taken.
@@ -23,6 +24,9 @@ const SCHEMA: &str = "
     INSERT INTO users (id, name, email) VALUES
         (1, 'Ada', 'ada@example.org'), (2, 'Grace', 'grace@example.org'), (3, 'Edsger', NULL);
 ";
+
+/// The file of the demo's database, in its folder and in its config.
+const DATABASE: &str = "users.db";
 
 /// The demo's config: a file like any user's.
 const CONFIG: &str = include_str!("demo.toml");
@@ -52,7 +56,7 @@ impl Demo {
                     place.display()
                 ))
             })?;
-        let database = folder.path().join("users.db");
+        let database = folder.path().join(DATABASE);
         make_database(&database).map_err(|error| {
             ServerError::Setup(format!("the demo's database could not be made: {error}"))
         })?;
@@ -90,7 +94,8 @@ impl Demo {
         for (line, what) in lines(address) {
             let _ = writeln!(text, "  {line}\n      {what}");
         }
-        let _ = writeln!(text, "\nIts database is {}.", self.folder.path().display());
+        let database = self.folder.path().join(DATABASE);
+        let _ = writeln!(text, "\nIts database is {}.", database.display());
         let _ = write!(text, "Ctrl-C stops it and removes the database.");
         text
     }
@@ -136,7 +141,12 @@ fn start_on_free_port(database: &Path, listen: &ListenAddress) -> Result<Running
                 "no port is free from {listen} on"
             )));
         };
-        let started = server(database, &address)?.start();
+        let bound = Arc::new(OnceLock::new());
+        let started = server(database, &address, &bound)?.start();
+        if let Ok(running) = &started {
+            // It is set here only.
+            let _ = bound.set(running.address().clone());
+        }
         let taken = matches!(
             &started,
             Err(ServerError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse
@@ -158,15 +168,20 @@ fn candidates(listen: &ListenAddress) -> Vec<ListenAddress> {
     }
 }
 
-fn server(database: &Path, address: &ListenAddress) -> Result<Server> {
+/// The demo's server; `bound` will be where it listens really, once that is known.
+fn server(
+    database: &Path,
+    address: &ListenAddress,
+    bound: &Arc<OnceLock<ListenAddress>>,
+) -> Result<Server> {
     // A path as a TOML string: JSON's quoting is a part of TOML's.
     let quoted = serde_json::Value::from(database.display().to_string()).to_string();
-    let text = CONFIG.replace("\"users.db\"", &quoted);
+    let text = CONFIG.replace(&format!("\"{DATABASE}\""), &quoted);
     let mut config = Config::parse(&text, "demo.toml", &Registry::builtin())?;
     config.server.listen = address.clone();
-    let text = index(address);
+    let (wanted, bound) = (address.clone(), Arc::clone(bound));
     let index = handler(move |_: Request, _: CallContext| {
-        let text = text.clone();
+        let text = index(bound.get().unwrap_or(&wanted));
         async move { Ok::<_, Error>(Response::text(text)) }
     });
     Ok(Server::from_config(config).route(Location::new("/", index).method(Method::GET)))

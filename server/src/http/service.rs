@@ -293,7 +293,7 @@ fn finish(
             .headers
             .insert(name, server_timing(&exchange.record.timings));
     }
-    if app.draining_since().is_some() || exchange.wire.body_violation().is_some() {
+    if app.draining_since().is_some() || exchange.wire.has_unread_body() {
         parts
             .headers
             .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -94,6 +94,13 @@ impl Wire {
         }
     }
 
+    /// Whether some of the request's body has not been read, so that the connection must end with
+    /// the response.
+    pub(crate) fn has_unread_body(&self) -> bool {
+        let guard = self.guard.borrow();
+        guard.phase() == Phase::Body || guard.violates_in_body()
+    }
+
     /// What is wrong with a head; the connection's task answers it.
     pub(crate) fn head_violation(&self) -> Option<Violation> {
         let guard = self.guard.borrow();

@@ -1,0 +1,94 @@
+//! The access line of each outcome, as a program reads it.
+
+use serde_json::Value;
+
+use super::process::{Process, sleeper};
+use pontoon_tests::wait::eventually;
+
+/// The fields of the first access line with this status.
+fn line(server: &Process, status: u16) -> Value {
+    server.err_line(&format!("an access line with {status}"), |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let fields = &line["fields"];
+        let found = line["target"] == pontoon::ACCESS_LOG && fields["status"] == status;
+        found.then(|| fields.clone())
+    })
+}
+
+fn micros(fields: &Value, name: &str) -> u64 {
+    fields[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no {name} in {fields}"))
+}
+
+#[test]
+fn a_line_says_what_was_asked_how_it_ended_and_where_the_time_went() {
+    let server = sleeper("threads = 1", "").serve();
+    let mut client = server.connect();
+    client.send_request("GET", "/sleep?ms=20", &[], b"");
+    assert_eq!(client.read_response("GET").status, 200);
+    let fields = line(&server, 200);
+    for (name, value) in [
+        ("method", "GET"),
+        ("uri", "/sleep?ms=20"),
+        ("location", "/sleep"),
+        ("outcome", "completed"),
+    ] {
+        assert_eq!(fields[name], value, "{fields}");
+    }
+    assert_eq!(fields["bytes"], "slept 20 ms\n".len());
+    assert!(
+        fields["peer"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{fields}"
+    );
+    assert!(fields["id"].is_u64(), "{fields}");
+    assert!(micros(&fields, "call_us") >= 20_000, "{fields}");
+    let parts = ["queue_us", "call_us", "wake_us"].map(|name| micros(&fields, name));
+    assert!(
+        micros(&fields, "total_us") >= parts.iter().sum(),
+        "{fields}"
+    );
+
+    client.send_request("GET", "/none", &[], b"");
+    assert_eq!(client.read_response("GET").status, 404);
+    let fields = line(&server, 404);
+    assert_eq!(
+        (&fields["outcome"], &fields["location"]),
+        (&"refused".into(), &"-".into())
+    );
+}
+
+#[test]
+fn a_client_that_left_is_499() {
+    let server = sleeper("threads = 1", "").serve();
+    let mut client = server.connect();
+    client.send_request("GET", "/sleep?ms=300", &[], b"");
+    drop(client);
+    let fields = line(&server, 499);
+    assert_eq!(
+        (&fields["outcome"], &fields["bytes"]),
+        (&"cancelled".into(), &0.into())
+    );
+    assert_eq!(fields["location"], "/sleep");
+}
+
+#[test]
+fn a_full_pool_is_503_and_a_missed_deadline_504() {
+    let server = sleeper("threads = 1\nmax_queue = 0", "deadline = '400ms'").serve();
+    let mut slow = server.connect();
+    slow.send_request("GET", "/sleep?ms=1500", &[], b"");
+    let mut other = server.connect();
+    eventually("the pool is full", || {
+        other.send_request("GET", "/sleep?ms=0", &[], b"");
+        other.read_response("GET").status == 503
+    });
+    let fields = line(&server, 503);
+    assert_eq!(
+        (&fields["outcome"], &fields["uri"]),
+        (&"rejected".into(), &"/sleep?ms=0".into())
+    );
+    assert_eq!(slow.read_response("GET").status, 504);
+    let fields = line(&server, 504);
+    assert_eq!(fields["outcome"], "timed_out");
+    assert!(micros(&fields, "total_us") >= 400_000, "{fields}");
+}

@@ -1,0 +1,5 @@
+//! Every status that the server makes by itself: a problem with the right fields, over a real socket.
+
+mod calls;
+mod protocol;
+mod slow;
