@@ -1,6 +1,7 @@
 //! A gate that a test opens: how a library hangs for exactly as long as the test wants.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::PATIENCE;
 
@@ -73,11 +74,26 @@ impl Gate {
     }
 }
 
-/// Opens a gate when it is dropped, also by a test that fails.
-#[derive(Debug)]
-pub struct OpensAtLast<'g>(pub &'g Gate);
+/// A gate, and the library's side of it. The first opens the gate when it is dropped, also by a test
+/// that fails.
+pub fn gate() -> (OpensAtLast, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    (OpensAtLast(Arc::clone(&gate)), gate)
+}
 
-impl Drop for OpensAtLast<'_> {
+/// Opens a gate when it is dropped; see [`gate`].
+#[derive(Debug)]
+pub struct OpensAtLast(pub Arc<Gate>);
+
+impl Deref for OpensAtLast {
+    type Target = Gate;
+
+    fn deref(&self) -> &Gate {
+        &self.0
+    }
+}
+
+impl Drop for OpensAtLast {
     fn drop(&mut self) {
         self.0.open();
     }

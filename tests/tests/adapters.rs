@@ -14,8 +14,9 @@ use pontoon::{
 use pontoon_tests::PATIENCE;
 use pontoon_tests::client::Connection;
 use pontoon_tests::fixture::Fixture;
+use pontoon_tests::gate::gate;
 use pontoon_tests::problem::problem;
-use pontoon_tests::wait::{eventually, gate};
+use pontoon_tests::wait::eventually;
 
 const POOL: &str = "[pool.p]\nthreads = 2\n";
 

@@ -39,7 +39,7 @@ fn clients_hung_on_one_pool_do_not_slow_another() {
     const REQUESTS: usize = 1000;
     for loops in LOOPS {
         let (server, gate) = gated(loops, 4, 1000);
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let before = echo_many(&server, REQUESTS);
         let mut hung = Vec::new();
         for count in [64, 256, 1000] {
@@ -112,7 +112,7 @@ fn all_hang(loops: usize, gate: &Arc<Gate>) -> Server {
 fn with_every_library_hung_the_server_answers_on_time_and_stops_in_time() {
     for loops in LOOPS {
         let gate = Arc::new(Gate::default());
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let server = Fixture::start(all_hang(loops, &gate));
         for target in ["/pool", "/callback", "/loop"] {
             // As many as may be inside, one more, and then again after the deadline.

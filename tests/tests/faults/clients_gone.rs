@@ -1,5 +1,6 @@
 //! Gone means gone: what waits never runs, what runs is asked to stop.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
@@ -50,7 +51,7 @@ fn leave(client: Connection, way: Leave) -> Option<Connection> {
 fn a_queued_call_whose_client_left_never_runs_and_its_place_is_free_at_once() {
     for loops in LOOPS {
         let (server, gate) = gated(loops, 1, 2);
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let mut running = ask(&server, "/gate");
         gate.wait_for(1);
         let leaver = ask(&server, "/gate");
@@ -219,7 +220,7 @@ fn an_interruptible_sleep_ends_when_its_client_leaves() {
 fn of_500_clients_that_send_and_leave_only_the_running_calls_run() {
     for loops in LOOPS {
         let (server, gate) = gated(loops, 4, 1000);
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let clients: Vec<_> = (0..500).map(|_| ask(&server, "/gate")).collect();
         gate.wait_for(4);
         wait_in_flight(&server, 500);
@@ -239,7 +240,7 @@ fn of_500_clients_that_send_and_leave_only_the_running_calls_run() {
 #[test]
 fn clients_that_come_and_go_while_all_workers_hang_do_not_hold_up_who_stays() {
     let (server, gate) = gated(1, 1, 8);
-    let _opens = OpensAtLast(&gate);
+    let _opens = OpensAtLast(Arc::clone(&gate));
     let mut running = ask(&server, "/gate");
     gate.wait_for(1);
     for _ in 0..300 {

@@ -34,7 +34,7 @@ fn get_504(server: &Fixture) -> String {
 fn a_running_call_is_answered_504_on_time_and_keeps_its_worker_until_it_returns() {
     for loops in LOOPS {
         let (server, gate) = with_deadline(loops, 1);
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let running = get_504(&server);
         assert!(running.contains("running"), "{running}");
         let now = stats(&server, "p");
@@ -61,7 +61,7 @@ fn a_running_call_is_answered_504_on_time_and_keeps_its_worker_until_it_returns(
 #[test]
 fn many_deadlines_that_pass_together_are_all_on_time() {
     let (server, gate) = with_deadline(1, 2);
-    let _opens = OpensAtLast(&gate);
+    let _opens = OpensAtLast(Arc::clone(&gate));
     std::thread::scope(|scope| {
         (0..10).for_each(|_| drop(scope.spawn(|| get_504(&server))));
     });
@@ -72,7 +72,7 @@ fn many_deadlines_that_pass_together_are_all_on_time() {
 #[test]
 fn a_504_keeps_the_connection_and_the_late_outcome_touches_nothing() {
     let (server, gate) = with_deadline(1, 2);
-    let _opens = OpensAtLast(&gate);
+    let _opens = OpensAtLast(Arc::clone(&gate));
     let mut client = server.connect();
     client.send_request("GET", "/gate", &[], b"");
     assert_eq!(client.read_response("GET").status, 504);

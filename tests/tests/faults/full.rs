@@ -18,7 +18,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 fn a_full_queue_is_answered_503_at_once_and_what_was_let_in_is_answered_later() {
     for loops in LOOPS {
         let (server, gate) = gated(loops, 2, 3);
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let mut clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
         for client in &mut clients {
             client.send_request("GET", "/gate", &[], b"");
@@ -46,7 +46,7 @@ fn a_full_queue_is_answered_503_at_once_and_what_was_let_in_is_answered_later() 
 #[test]
 fn a_503_keeps_the_connection() {
     let (server, gate) = gated(1, 1, 0);
-    let _opens = OpensAtLast(&gate);
+    let _opens = OpensAtLast(Arc::clone(&gate));
     let mut running = server.connect();
     running.send_request("GET", "/gate", &[], b"");
     gate.wait_for(1);
@@ -67,7 +67,7 @@ fn the_bound_is_exact_when_many_clients_come_at_once() {
     const INSIDE: usize = 4 + 6;
     for loops in LOOPS {
         let (server, gate) = gated(loops, 4, 6);
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         for round in 1..=5 {
             gate.close();
             let start = Barrier::new(CLIENTS);
@@ -116,7 +116,7 @@ impl CallbackAdapter for Blocks {
 #[test]
 fn a_client_beyond_the_connection_limit_reads_its_503_although_it_has_sent_a_request() {
     let gate = Arc::new(Gate::default());
-    let _opens = OpensAtLast(&gate);
+    let _opens = OpensAtLast(Arc::clone(&gate));
     let server = server(1)
         .configure(|config| config.max_connections = 1)
         .location("/blocks", callback(Blocks(Arc::clone(&gate))));

@@ -130,7 +130,7 @@ fn a_stop_with_idle_connections_is_quick() {
 fn what_runs_when_the_stop_begins_is_answered_and_says_that_it_is_the_last() {
     for loops in LOOPS {
         let (server, gate) = gated(loops, 1, 8);
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let mut clients: Vec<_> = (0..4).map(|_| ask(&server, "/gate")).collect();
         gate.wait_for(1);
         wait_in_flight(&server, 4);
@@ -157,7 +157,7 @@ fn what_runs_when_the_stop_begins_is_answered_and_says_that_it_is_the_last() {
 fn a_stop_with_hung_calls_ends_on_time_and_names_what_hangs() {
     for loops in LOOPS {
         let gate = Arc::new(Gate::default());
-        let _opens = OpensAtLast(&gate);
+        let _opens = OpensAtLast(Arc::clone(&gate));
         let limit = Duration::from_millis(400);
         let server = Server::new()
             .loops(loops)

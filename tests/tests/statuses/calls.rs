@@ -10,11 +10,12 @@ use pontoon::{
 use pontoon_tests::PATIENCE;
 use pontoon_tests::client::Response as Answer;
 use pontoon_tests::fixture::Fixture;
+use pontoon_tests::gate::{OpensAtLast, gate};
 use pontoon_tests::problem::problem;
-use pontoon_tests::wait::{Gate, eventually, gate};
+use pontoon_tests::wait::eventually;
 
 /// A pool of one worker that is held at a gate by `/held`, and `/quick`, which is not.
-fn serve(max_queue: usize, deadline: Duration) -> (Fixture, Gate) {
+fn serve(max_queue: usize, deadline: Duration) -> (Fixture, OpensAtLast) {
     let (gate, door) = gate();
     let held = blocking("p", move |_| {
         door.pass();
@@ -215,7 +216,7 @@ fn a_deadline_that_passes_while_the_library_hangs_is_504_and_its_worker_stays_ta
     assert!(detail.contains("while the call was running"), "{detail}");
     assert!(begin.elapsed() >= Duration::from_millis(100));
     assert!(begin.elapsed() < PATIENCE / 2, "the worker never returned");
-    assert_eq!(gate.arrived(), 1);
+    assert_eq!(gate.came(), 1);
     // Honest capacity: the only worker is still inside the library.
     problem(&server.get("/quick"), 503);
     assert_eq!(server.running().pool_stats("p").unwrap().in_flight, 1);
