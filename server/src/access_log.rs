@@ -105,11 +105,11 @@ impl Drop for Record {
         let Some((method, uri)) = &self.asked else {
             return;
         };
-        let outcome = if self.status.is_some() && !self.whole {
-            // There was a response, but the client did not stay for all of it.
-            Outcome::Cancelled
-        } else {
+        let outcome = if self.whole {
             self.outcome
+        } else {
+            // The client did not stay for the response, or not for all of it.
+            Outcome::Cancelled
         };
         tracing::info!(
             target: TARGET,

@@ -62,7 +62,11 @@ fn a_line_says_what_was_asked_how_it_ended_and_where_the_time_went() {
 fn a_client_that_left_is_499() {
     let server = sleeper("threads = 1", "").serve();
     let mut client = server.connect();
-    client.send_request("GET", "/sleep?ms=300", &[], b"");
+    let head = "POST /sleep?ms=300 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n";
+    client.send(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes());
+    // From here on the server knows the location.
+    assert_eq!(client.read_response("POST").status, 100);
+    client.send(b"hi");
     drop(client);
     let fields = line(&server, 499);
     assert_eq!(
