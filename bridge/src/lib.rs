@@ -31,13 +31,13 @@
 //! Callbacks of a foreign library, handled on a bare `mio` loop: see [`inbox()`].
 
 mod admission;
-mod call;
+pub mod call;
 mod error;
 pub mod event_loop;
-mod inbox;
+pub mod inbox;
 #[cfg(all(test, pontoon_loom))]
 mod models;
-mod pool;
+pub mod pool;
 mod stats;
 mod sync;
 mod wake;
