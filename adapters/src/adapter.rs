@@ -3,7 +3,7 @@
 //! There are three kinds, by how the library hands over its result: it returns it
 //! ([`Adapter`]), it passes it to a callback ([`CallbackAdapter`]), or it is async
 //! ([`LoopAdapter`]). Whoever wraps a library implements one of them; the server mounts all three
-//! alike, with the same deadlines, limits, metrics and errors.
+//! alike, with the same deadlines, limits and errors.
 //!
 //! What crosses a thread is owned: a request comes in by value, a response goes out by value. No
 //! adapter ever sees a connection or the event loop's own data.

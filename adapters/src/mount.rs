@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pontoon_bridge::{Call, Pool, SessionKind, call};
+use pontoon_bridge::{Call, Pool, SessionKind, call, panic_message};
 
 use crate::registry::Kind;
 use crate::{
@@ -199,12 +199,11 @@ impl<A: CallbackAdapter> Submit for Callback<A> {
         let context = CallContext::new(job.params, context, job.request_id);
         let submit = || self.0.submit(job.request, &context, completer);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(submit)) {
-            // Its text has gone through the panic hook. Its own drop might panic as well.
+            let message = panic_message(&*panic);
+            // Its own drop might panic as well.
             std::mem::forget(panic);
-            tracing::error!(
-                request = job.request_id,
-                "a callback adapter panicked in `submit`"
-            );
+            let request = job.request_id;
+            tracing::error!(request, %message, "a callback adapter panicked in `submit`");
         }
         match job.deadline {
             Some(deadline) => call.deadline_at(deadline),

@@ -1,5 +1,6 @@
 //! What can go wrong with a call or a pool, as values with a next step.
 
+use std::any::Any;
 use std::time::Duration;
 
 /// Any error that foreign code or a session factory may return.
@@ -86,4 +87,13 @@ pub enum BuildError {
         /// The limit that was hit, in words with its value.
         limit: String,
     },
+}
+
+/// What a caught panic says, if it is text.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+        .to_owned()
 }

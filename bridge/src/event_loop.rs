@@ -42,6 +42,7 @@ pub use task::Task;
 pub(crate) use timer::Alarm;
 pub use timer::{TimedOut, Timer, sleep, timeout};
 
+use crate::call::wake_quietly;
 use crate::pool::drop_quietly;
 use crate::stats::Durations;
 use local::{Entered, Local, Posted};
@@ -244,7 +245,7 @@ impl Local {
     fn fire_timers(&self, now: Instant) {
         let mut due = Vec::new();
         let more = self.timers.expire(now, TIMERS_PER_TURN, &mut due);
-        due.into_iter().for_each(Waker::wake);
+        due.into_iter().for_each(wake_quietly);
         if more {
             // Come back at once: `until_next` gives zero while timers are due.
             debug_assert!(
@@ -280,7 +281,7 @@ impl Local {
                 .iter()
                 .filter_map(|(_, waker)| waker.clone())
                 .collect();
-            wakers.into_iter().for_each(Waker::wake);
+            wakers.into_iter().for_each(wake_quietly);
             self.drop_due();
             self.drop_posted();
             // A task that another thread is waking just now arrives in the inbox any moment.

@@ -43,7 +43,7 @@ mod sync;
 mod wake;
 
 pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Timings, call};
-pub use error::{BoxError, BuildError, CallError, SubmitError};
+pub use error::{BoxError, BuildError, CallError, SubmitError, panic_message};
 pub use event_loop::{EventLoop, LoopHandle, Timer};
 pub use inbox::{Closed, Inbox, Sender, inbox};
 pub use pool::{Pool, PoolBuilder, PoolStats, Session, SessionKind, ShutdownReport, Submission};

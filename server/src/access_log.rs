@@ -59,6 +59,8 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// What is known of one request; the line is written when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Record {
+    enabled: bool,
+    /// What was asked, where the head could be read.
     asked: Option<(Method, Uri)>,
     peer: Option<std::net::SocketAddr>,
     pub(crate) id: u64,
@@ -80,14 +82,26 @@ impl Record {
         method: &Method,
         uri: &Uri,
     ) -> Self {
-        let enabled = tracing::enabled!(target: TARGET, tracing::Level::INFO);
+        let mut record = Self::of_unread(id, arrived, peer, Outcome::Cancelled);
+        record.asked = record.enabled.then(|| (method.clone(), uri.clone()));
+        record
+    }
+
+    /// A request whose head was refused, or did not arrive.
+    pub(crate) fn of_unread(
+        id: u64,
+        arrived: Instant,
+        peer: Option<std::net::SocketAddr>,
+        outcome: Outcome,
+    ) -> Self {
         Self {
-            asked: enabled.then(|| (method.clone(), uri.clone())),
+            enabled: tracing::enabled!(target: TARGET, tracing::Level::INFO),
+            asked: None,
             peer,
             id,
             arrived,
             location: None,
-            outcome: Outcome::Cancelled,
+            outcome,
             timings: Timings::default(),
             status: None,
             sent_bytes: 0,
@@ -102,9 +116,10 @@ fn micros(duration: Duration) -> u64 {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let Some((method, uri)) = &self.asked else {
+        if !self.enabled {
             return;
-        };
+        }
+        let (method, uri) = self.asked.as_ref().map(|(m, u)| (m, u)).unzip();
         let outcome = if self.whole {
             self.outcome
         } else {
@@ -115,8 +130,8 @@ impl Drop for Record {
             target: TARGET,
             id = self.id,
             peer = self.peer.map(tracing::field::display),
-            %method,
-            %uri,
+            method = method.map(tracing::field::display),
+            uri = uri.map(tracing::field::display),
             status = self.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16()),
             bytes = self.sent_bytes,
             location = self.location.as_deref().unwrap_or("-"),

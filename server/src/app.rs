@@ -212,6 +212,13 @@ impl std::fmt::Debug for LoopLocation {
     }
 }
 
+/// The end of a loop.
+#[derive(Debug, Clone, Copy)]
+struct Drain {
+    since: Instant,
+    until: Instant,
+}
+
 /// What the connections of one loop share.
 pub(crate) struct LoopApp {
     pub(crate) shared: Arc<Shared>,
@@ -219,8 +226,11 @@ pub(crate) struct LoopApp {
     pub(crate) router: Router<Rc<LoopLocation>>,
     /// The tasks of the loop's connections and its acceptor, to be told of the drain.
     tasks: RefCell<Slab<Option<Waker>>>,
-    draining: Cell<Option<Instant>>,
+    draining: Cell<Option<Drain>>,
     main: RefCell<Option<Waker>>,
+    /// Connections refused so far, and when the log was last told.
+    refused: Cell<u64>,
+    refusal_warned: Cell<Option<Instant>>,
 }
 
 impl LoopApp {
@@ -237,17 +247,25 @@ impl LoopApp {
             tasks: RefCell::default(),
             draining: Cell::new(None),
             main: RefCell::default(),
+            refused: Cell::new(0),
+            refusal_warned: Cell::new(None),
         })
     }
 
     /// Since when the loop drains.
     pub(crate) fn draining_since(&self) -> Option<Instant> {
-        self.draining.get()
+        self.draining.get().map(|drain| drain.since)
     }
 
-    /// Ends connections as soon as they have answered what they read.
-    pub(crate) fn drain(&self) {
-        self.draining.set(Some(Instant::now()));
+    /// When the loop ends, whatever is still open.
+    pub(crate) fn draining_until(&self) -> Option<Instant> {
+        self.draining.get().map(|drain| drain.until)
+    }
+
+    /// Ends connections as soon as they have answered what they read, and by `until` in any case.
+    pub(crate) fn drain(&self, until: Instant) {
+        let since = Instant::now();
+        self.draining.set(Some(Drain { since, until }));
         let tasks: Vec<_> = self
             .tasks
             .borrow()
@@ -283,6 +301,22 @@ impl LoopApp {
 
     pub(crate) fn live_tasks(&self) -> usize {
         self.shared.on_loop(self.index)
+    }
+
+    /// Tells the log that connections are refused, once a second.
+    pub(crate) fn warn_of_refusal(&self) {
+        let refused = self.refused.get() + 1;
+        self.refused.set(refused);
+        let warned = self.refusal_warned.get();
+        if warned.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+            self.refusal_warned.set(Some(Instant::now()));
+            let max = self.shared.config.max_connections;
+            tracing::warn!(
+                refused,
+                max,
+                "connections are refused: raise `max_connections`"
+            );
+        }
     }
 
     fn wake_main(&self) {

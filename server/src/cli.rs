@@ -99,7 +99,7 @@ pub enum Command {
     Run(RunArguments),
     /// Tell everything that is wrong with a config file
     ///
-    /// Opens no socket, database or thread. Ends with status 1 if the file cannot be used.
+    /// Listens nowhere and connects to nothing. Ends with status 1 if the file cannot be used.
     #[command(after_help = "Example:\n  pontoon check pontoon.toml")]
     Check(CheckArguments),
     /// List the adapters of this build, or the keys of one

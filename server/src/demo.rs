@@ -58,7 +58,10 @@ impl Demo {
             })?;
         let database = folder.path().join(DATABASE);
         make_database(&database).map_err(|error| {
-            ServerError::Setup(format!("the demo's database could not be made: {error}"))
+            let path = database.display();
+            ServerError::Setup(format!(
+                "the demo's database {path} could not be made: {error}"
+            ))
         })?;
         let running = start_on_free_port(&database, listen)?;
         Ok(Self {
@@ -89,7 +92,7 @@ impl Demo {
         }
         let _ = writeln!(
             text,
-            "Pontoon's demo listens on {address}. Try, in another terminal:\n"
+            "Pontoon's demo listens on {address}; try, in another terminal:\n"
         );
         for (line, what) in lines(address) {
             let _ = writeln!(text, "  {line}\n      {what}");

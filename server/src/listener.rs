@@ -36,7 +36,7 @@ const REFUSED_READS: usize = 16;
 #[derive(Debug)]
 pub(crate) enum Listening {
     Tcp(mio::net::TcpListener),
-    Unix(mio::net::UnixListener, PathBuf),
+    Unix(mio::net::UnixListener, SocketFile),
 }
 
 impl Listening {
@@ -46,10 +46,8 @@ impl Listening {
             ListenAddress::Tcp(address) => bind_tcp(*address).map(Self::Tcp),
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
-                Ok(Self::Unix(
-                    mio::net::UnixListener::bind(path)?,
-                    path.clone(),
-                ))
+                let listener = mio::net::UnixListener::bind(path)?;
+                Ok(Self::Unix(listener, SocketFile::new(path)?))
             }
         }
     }
@@ -57,7 +55,7 @@ impl Listening {
     pub(crate) fn address(&self) -> io::Result<ListenAddress> {
         Ok(match self {
             Self::Tcp(listener) => ListenAddress::Tcp(listener.local_addr()?),
-            Self::Unix(_, path) => ListenAddress::Unix(path.clone()),
+            Self::Unix(_, file) => ListenAddress::Unix(file.path.clone()),
         })
     }
 }
@@ -83,8 +81,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = path
         .symlink_metadata()
         .is_ok_and(|data| data.file_type().is_socket());
+    // Does not wait: a server whose backlog is full is a live one.
     let refused = || {
-        std::os::unix::net::UnixStream::connect(path)
+        mio::net::UnixStream::connect(path)
             .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     };
     if is_socket && refused() {
@@ -94,17 +93,52 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
+/// A socket's file; removed when the listening ends, unless another server's has taken its place.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let identity = identity(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            identity,
+        })
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    path.symlink_metadata().map(|data| (data.dev(), data.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            // Gone already, or not ours to remove: nothing to be done here.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// The listener on its loop.
 enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "removes the file when it is dropped")] SocketFile,
+    ),
 }
 
 impl Listener {
     fn enter_loop(listening: Listening) -> io::Result<Self> {
         Ok(match listening {
             Listening::Tcp(listener) => Self::Tcp(TcpListener::from_mio(listener)?),
-            Listening::Unix(listener, path) => Self::Unix(UnixListener::from_mio(listener)?, path),
+            Listening::Unix(listener, file) => Self::Unix(UnixListener::from_mio(listener)?, file),
         })
     }
 
@@ -136,15 +170,6 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            // Gone already, or not ours to remove: nothing to be done here.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
 impl From<(mio::net::TcpStream, SocketAddr)> for Accepted {
     fn from((stream, peer): (mio::net::TcpStream, SocketAddr)) -> Self {
         Self::Tcp(stream, peer)
@@ -172,9 +197,16 @@ pub(crate) async fn accept(app: Rc<LoopApp>, listening: Listening, loops: Vec<Lo
             yield_now().await;
         }
     }
-    // What the kernel has accepted for us is ours to answer.
-    while let Ok(accepted) = listener.accept_now() {
-        hand_over(&app, &loops, accepted);
+    // What the kernel has accepted for us is ours to answer; what keeps coming is not.
+    for accepted in 1..=BACKLOG as usize {
+        match listener.accept_now() {
+            Ok(accepted) => hand_over(&app, &loops, accepted),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
+        }
+        if accepted % ACCEPT_BATCH == 0 {
+            yield_now().await;
+        }
     }
 }
 
@@ -191,6 +223,7 @@ async fn pause(error: &io::Error) {
 
 fn hand_over(app: &Rc<LoopApp>, loops: &[LoopHandle], accepted: Accepted) {
     let Some(place) = app.shared.connections.enter() else {
+        app.warn_of_refusal();
         refuse(accepted);
         return;
     };

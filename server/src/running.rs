@@ -2,15 +2,15 @@
 
 use crate::app::Shared;
 use crate::config::ListenAddress;
-use crate::server::{Result, ServerError, drain_here};
-use pontoon_bridge::{LoopHandle, Pool, PoolStats, ShutdownReport};
+use crate::server::{Result, ServerError, StartedLoop, drain_here};
+use pontoon_bridge::{Pool, PoolStats, ShutdownReport};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A running server; made by [`Server::start`](crate::Server::start). Dropping it leaves the server
 /// running on its threads.
@@ -18,8 +18,7 @@ use std::time::Instant;
 pub struct Running {
     shared: Arc<Shared>,
     address: ListenAddress,
-    loops: Vec<LoopHandle>,
-    threads: Vec<JoinHandle<usize>>,
+    loops: Vec<StartedLoop>,
     /// Disconnected once the acceptor has ended. Never locked: the mutex lets threads share the
     /// server, as a plain receiver would not.
     acceptor_ended: Mutex<Receiver<()>>,
@@ -33,14 +32,18 @@ pub struct StopReport {
     pub connections_cut: usize,
     /// Pools whose calls had not returned when the time was up, and how many of them.
     pub stuck: Vec<ShutdownReport>,
+    /// Loops that did not end: a callback library or a handler blocks their thread.
+    pub loops_stuck: usize,
 }
+
+/// How long after the time is up a loop may take to notice.
+const NOTICE: Duration = Duration::from_millis(500);
 
 impl Running {
     pub(crate) fn new(
         shared: Arc<Shared>,
         address: ListenAddress,
-        loops: Vec<LoopHandle>,
-        threads: Vec<JoinHandle<usize>>,
+        loops: Vec<StartedLoop>,
         acceptor_ended: Receiver<()>,
         pools: Vec<Pool>,
     ) -> Self {
@@ -48,7 +51,6 @@ impl Running {
             shared,
             address,
             loops,
-            threads,
             acceptor_ended: Mutex::new(acceptor_ended),
             pools,
         }
@@ -85,80 +87,85 @@ impl Running {
     }
 
     /// Stops the server: accepts no more, answers what was read, then ends. It takes at most the
-    /// configured `shutdown_timeout` (and never waits for a call that hangs); it blocks meanwhile.
+    /// configured `shutdown_timeout`, and a moment for loops to notice; it never waits for foreign
+    /// code that hangs, on a worker or on a loop. It blocks meanwhile.
     #[must_use = "the report names what was cut"]
     pub fn stop(self) -> StopReport {
-        let limit = self.shared.config.shutdown_timeout;
-        let until = Instant::now() + limit;
+        let until = Instant::now() + self.shared.config.shutdown_timeout;
+        let left = || until.saturating_duration_since(Instant::now());
         // First the acceptor: a connection that it has handed over is in its loop's inbox before
         // that loop hears of the drain.
-        let _ = self.loops[0].post(drain_here);
+        let _ = self.loops[0].handle.post(move || drain_here(until));
         let acceptor_ended = self.acceptor_ended.into_inner();
         let acceptor_ended = acceptor_ended.unwrap_or_else(PoisonError::into_inner);
-        let _ = acceptor_ended.recv_timeout(limit);
-        for handle in &self.loops[1..] {
+        let _ = acceptor_ended.recv_timeout(left());
+        for started in &self.loops[1..] {
             // A loop that has ended has nothing to drain.
-            let _ = handle.post(drain_here);
+            let _ = started.handle.post(move || drain_here(until));
         }
-        let connections_cut = self
-            .threads
+        let ends = self
+            .loops
             .into_iter()
-            .map(|t| t.join().unwrap_or(0))
-            .sum();
+            .map(|started| started.wait(left() + NOTICE));
+        let ends: Vec<_> = ends.collect();
         self.pools.iter().for_each(Pool::begin_shutdown);
-        let left = |_: &Pool| until.saturating_duration_since(Instant::now());
-        let reports = self.pools.iter().map(|pool| pool.shutdown(left(pool)));
-        let stuck = reports.filter(|report| report.still_running > 0).collect();
+        let reports = self.pools.iter().map(|pool| pool.shutdown(left()));
         StopReport {
-            connections_cut,
-            stuck,
+            connections_cut: ends.iter().flatten().sum(),
+            stuck: reports.filter(|report| report.still_running > 0).collect(),
+            loops_stuck: ends.iter().filter(|end| end.is_none()).count(),
         }
     }
 
-    /// Runs until INT or TERM, which drain; a second one stops at once.
+    /// Runs until INT or TERM, which drain; a second one stops waiting at once. The program should
+    /// end then: what did not return is left behind on its threads, and the three signals that
+    /// are watched here (HUP is the third) do not end the program any more.
     ///
     /// # Errors
     ///
     /// When signals cannot be watched, and when a second signal cut the drain short.
     pub fn run_until_signal(self) -> Result<()> {
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(ServerError::Signals)?;
-        for signal in &mut signals {
-            if signal != SIGHUP {
-                break;
-            }
-            tracing::warn!("HUP: this version does not reload its config; restart it instead");
-        }
         let shared = Arc::clone(&self.shared);
-        tracing::info!(
-            connections = self.connections(),
-            limit = ?shared.config.shutdown_timeout,
-            "stopping: no more connections; send the signal again to stop at once"
-        );
+        // Made now: when the time comes there may be no thread left to be had.
+        let (stop, stop_asked) = mpsc::channel::<()>();
         let (done, stopped) = mpsc::channel();
-        let again = done.clone();
-        thread::spawn(move || {
-            // The receiver is gone only if a second signal came first.
-            let _ = done.send(Some(self.stop()));
-        });
         let handle = signals.handle();
-        thread::spawn(move || {
-            if signals.forever().any(|signal| signal != SIGHUP) {
-                // The receiver is gone only if the stop came first.
-                let _ = again.send(None);
+        let stopper = move || {
+            if stop_asked.recv().is_ok() {
+                // The receiver is gone only if a second signal came first.
+                let _ = done.send(self.stop());
+                handle.close();
             }
-        });
-        let outcome = stopped.recv().ok().flatten();
-        handle.close();
-        match outcome {
-            Some(report) => {
-                report.log();
-                Ok(())
-            }
-            None => {
+        };
+        let stopper = thread::Builder::new()
+            .name("pontoon-stop".to_owned())
+            .spawn(stopper);
+        stopper.map_err(ServerError::Signals)?;
+        let mut is_stopping = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                tracing::warn!("HUP: this version does not reload its config; restart it instead");
+            } else if is_stopping {
                 let connections = shared.connections.count();
-                Err(ServerError::StoppedAtOnce { connections })
+                return Err(ServerError::StoppedAtOnce { connections });
+            } else {
+                is_stopping = true;
+                let (connections, limit) =
+                    (shared.connections.count(), shared.config.shutdown_timeout);
+                tracing::info!(
+                    connections,
+                    ?limit,
+                    "stopping: no more connections; send the signal again to stop at once"
+                );
+                // The stopper waits for nothing else.
+                let _ = stop.send(());
             }
         }
+        if let Ok(report) = stopped.recv() {
+            report.log();
+        }
+        Ok(())
     }
 }
 
@@ -167,6 +174,13 @@ impl StopReport {
         for pool in &self.stuck {
             let (name, calls) = (&pool.pool, pool.still_running);
             tracing::warn!(pool = %name, calls, "calls that did not return were left behind");
+        }
+        if self.loops_stuck > 0 {
+            let loops = self.loops_stuck;
+            tracing::error!(
+                loops,
+                "loops whose foreign code did not return were left behind"
+            );
         }
         if self.connections_cut > 0 {
             tracing::warn!(connections = self.connections_cut, "connections were cut");

@@ -15,8 +15,9 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// What can keep a server from running.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,7 @@ pub enum ServerError {
         source: io::Error,
     },
     /// Signals could not be watched.
-    #[error("signals could not be watched: {0}")]
+    #[error("signals could not be watched: {0}; look at `ulimit -n` and `ulimit -u`")]
     Signals(#[source] io::Error),
     /// The server was told to stop a second time, and stopped at once.
     #[error("stopped at once by a second signal; {connections} connections were cut")]
@@ -65,6 +66,7 @@ fn listen_hint(source: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => "; another program listens there: stop it or choose another",
         io::ErrorKind::PermissionDenied => "; ports below 1024 and this path need more rights",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        io::ErrorKind::NotFound => "; the folder of the socket file does not exist",
         _ => "",
     }
 }
@@ -201,10 +203,11 @@ impl Server {
     ///
     /// When an address, a pool, a location or a limit of the OS is in the way; nothing is left
     /// running then.
-    pub fn start(self) -> Result<Running> {
+    pub fn start(mut self) -> Result<Running> {
         if let Some(problem) = self.bad_address {
             return Err(ServerError::Setup(problem));
         }
+        self.clamp();
         let address = self.config.listen.clone();
         let listening =
             Listening::bind(&address).map_err(|source| ServerError::Listen { address, source })?;
@@ -213,6 +216,29 @@ impl Server {
         let locations = bind_locations(self.locations, &pools, self.config.max_body_bytes)?;
         let shared = Arc::new(Shared::new(self.config, locations, loops));
         start_loops(&shared, loops, listening, pools.into_values().collect())
+    }
+}
+
+/// A duration that means "no limit" ends here, so that adding it to the clock cannot overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl Server {
+    /// Brings what only a program can ask for within the limits of a config file.
+    fn clamp(&mut self) {
+        let config = &mut self.config;
+        for limit in [
+            &mut config.header_timeout,
+            &mut config.keep_alive,
+            &mut config.request_timeout,
+            &mut config.send_timeout,
+            &mut config.shutdown_timeout,
+        ] {
+            *limit = LONGEST.min(*limit);
+        }
+        config.max_header_bytes = config.max_header_bytes.clamp(8 << 10, 16 << 20);
+        for location in &mut self.locations {
+            location.deadline = LONGEST.min(location.deadline);
+        }
     }
 }
 
@@ -243,7 +269,9 @@ fn bind_locations(
             })?),
         };
         let location = SharedLocation::new(location, pool, max_body_bytes).ok_or_else(|| {
-            ServerError::Setup(format!("the location `{path}` blocks and so needs a pool"))
+            ServerError::Setup(format!(
+                "the location `{path}` blocks and so needs a pool: mount it by `on_pool(\"NAME\", …)`"
+            ))
         })?;
         bound.push(location);
     }
@@ -259,10 +287,10 @@ pub(crate) fn loop_app() -> Option<Rc<LoopApp>> {
     APP.with_borrow(Clone::clone)
 }
 
-/// How a loop thread learns that it is to stop.
-pub(crate) fn drain_here() {
+/// How a loop thread learns that it is to stop, and by when.
+pub(crate) fn drain_here(until: Instant) {
     if let Some(app) = loop_app() {
-        app.drain();
+        app.drain(until);
     }
 }
 
@@ -276,23 +304,18 @@ fn start_loops(
         address: shared.config.listen.clone(),
         source,
     })?;
-    let mut handles: Vec<LoopHandle> = Vec::new();
-    let mut threads = Vec::new();
+    let mut started: Vec<StartedLoop> = Vec::new();
     for index in 0..loops {
-        let started = start_loop(shared, index);
-        match started {
-            Ok((handle, thread)) => {
-                handles.push(handle);
-                threads.push(thread);
-            }
+        match start_loop(shared, index) {
+            Ok(one) => started.push(one),
             Err(source) => {
-                stop_loops(&handles);
+                stop_loops(started);
                 return Err(ServerError::Loop { index, source });
             }
         }
     }
     let (acceptor, acceptor_ended) = mpsc::channel::<()>();
-    let all = handles.clone();
+    let all = started.iter().map(|one| one.handle.clone()).collect();
     let accept = move || async move {
         // Dropped when the acceptor ends, which is what the receiver waits for.
         let _acceptor = acceptor;
@@ -300,40 +323,84 @@ fn start_loops(
             listener::accept(app, listening, all).await;
         }
     };
-    if handles[0].spawn(accept).is_err() {
+    if started[0].handle.spawn(accept).is_err() {
+        stop_loops(started);
         let source = io::Error::other("the loop ended at once");
         return Err(ServerError::Loop { index: 0, source });
     }
     Ok(Running::new(
         Arc::clone(shared),
         address,
-        handles,
-        threads,
+        started,
         acceptor_ended,
         pools,
     ))
 }
 
-/// Has loops that were started in vain end.
-fn stop_loops(handles: &[LoopHandle]) {
-    for handle in handles {
+/// Has loops that were started in vain end; they have nothing to do yet, so they end at once.
+fn stop_loops(started: Vec<StartedLoop>) {
+    let now = Instant::now();
+    for one in &started {
         // A loop that is gone already needs no telling.
-        let _ = handle.post(drain_here);
+        let _ = one.handle.post(move || drain_here(now));
+    }
+    for one in started {
+        one.wait(VAIN);
     }
 }
 
-type StartedLoop = (LoopHandle, thread::JoinHandle<usize>);
+/// How long a loop that was started in vain may take to end.
+const VAIN: Duration = Duration::from_secs(5);
+
+/// A loop on its thread.
+#[derive(Debug)]
+pub(crate) struct StartedLoop {
+    pub(crate) handle: LoopHandle,
+    thread: thread::JoinHandle<()>,
+    /// The connections that the end of the drain cut, once the loop has ended. Never locked: the
+    /// mutex lets threads share the server, as a plain receiver would not.
+    ended: Mutex<mpsc::Receiver<usize>>,
+}
+
+impl StartedLoop {
+    /// Waits for the loop's end; `None` when it did not come.
+    pub(crate) fn wait(self, limit: Duration) -> Option<usize> {
+        let ended = self
+            .ended
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        match ended.recv_timeout(limit) {
+            Ok(cut) => {
+                // Its last act was to say so.
+                let _ = self.thread.join();
+                Some(cut)
+            }
+            // A loop that panicked has cut what it had; nobody knows how much.
+            Err(mpsc::RecvTimeoutError::Disconnected) => Some(0),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+        }
+    }
+}
 
 fn start_loop(shared: &Arc<Shared>, index: usize) -> io::Result<StartedLoop> {
     let (started, report) = mpsc::channel();
+    let (end, ended) = mpsc::channel();
     let shared = Arc::clone(shared);
+    let run = move || {
+        // Nobody listens any more only if the stop did not wait so long.
+        let _ = end.send(run_loop(&shared, index, &started));
+    };
     let thread = thread::Builder::new()
         .name(format!("pontoon-loop-{index}"))
-        .spawn(move || run_loop(&shared, index, &started))?;
-    match report.recv() {
-        Ok(handle) => handle.map(|handle| (handle, thread)),
-        Err(_) => Err(io::Error::other("its thread ended at once")),
-    }
+        .spawn(run)?;
+    let gone = |_| Err(io::Error::other("its thread ended at once"));
+    let handle = report.recv().unwrap_or_else(gone)?;
+    let ended = Mutex::new(ended);
+    Ok(StartedLoop {
+        handle,
+        thread,
+        ended,
+    })
 }
 
 /// The life of a loop's thread; gives the connections that the end of the drain cut.
@@ -369,10 +436,9 @@ async fn drained(app: &LoopApp) {
         if app.poll_drained(context).is_ready() {
             return std::task::Poll::Ready(());
         }
-        let Some(since) = app.draining_since() else {
+        let Some(until) = app.draining_until() else {
             return std::task::Poll::Pending;
         };
-        let until = since + app.shared.config.shutdown_timeout;
         let timer = limit.get_or_insert_with(|| event_loop::Timer::at(until));
         std::pin::Pin::new(timer).poll(context)
     })

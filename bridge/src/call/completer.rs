@@ -6,9 +6,9 @@ use crate::error::CallError;
 use crate::pool::drop_quietly;
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Makes a call and the handle that completes it, for libraries that call back by themselves.
@@ -21,7 +21,10 @@ pub fn call<T: Send + 'static>() -> (Call<T>, Completer<T>) {
     cell.slot.start();
     (
         Call::pending(cell.clone(), None),
-        Completer { cell, held: None },
+        Completer {
+            cell,
+            held: Mutex::new(None),
+        },
     )
 }
 
@@ -75,8 +78,9 @@ impl CompleterStats {
 /// ends the call with [`CallError::Abandoned`].
 pub struct Completer<T: Send + 'static> {
     cell: Arc<Cell<T>>,
-    /// What the call occupies until the library lets go of it.
-    held: Option<Box<dyn Any + Send + Sync>>,
+    /// What the call occupies until the library has called back or let go of it. The lock protects
+    /// only the taking; what was taken is dropped outside of it.
+    held: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl<T: Send + 'static> Completer<T> {
@@ -88,12 +92,22 @@ impl<T: Send + 'static> Completer<T> {
         self.finish(Ok(value))
     }
 
-    /// Keeps `held` until the library lets go of the completer, for instance a place in a limit:
-    /// a library that has not called back still has the call, whoever has given up on it.
+    /// Keeps `held` until the library has called back or let go of the completer, for instance a
+    /// place in a limit: until then it still has the call, whoever has given up on it.
     #[must_use]
-    pub fn holding(mut self, held: impl Send + Sync + 'static) -> Self {
-        self.held = Some(Box::new(held));
+    pub fn holding(self, held: impl Send + 'static) -> Self {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(held));
         self
+    }
+
+    fn let_go(&self) {
+        let held = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // We may be in a foreign callback: a panic must not get there.
+        drop_quietly(held);
     }
 
     /// Whether nobody waits any more: the client left or the deadline passed.
@@ -109,6 +123,8 @@ impl<T: Send + 'static> Completer<T> {
     }
 
     fn finish(&self, result: Result<T, CallError>) -> bool {
+        // The place first: whoever is woken finds room.
+        self.let_go();
         let at = Instant::now();
         let service = at.saturating_duration_since(self.cell.submitted);
         let finished = Finished {
@@ -133,8 +149,6 @@ impl<T: Send + 'static> Completer<T> {
 impl<T: Send + 'static> Drop for Completer<T> {
     fn drop(&mut self) {
         if !self.cell.slot.is_claimed() {
-            // The place first: whoever is woken finds room.
-            drop_quietly(self.held.take());
             self.finish(Err(CallError::Abandoned));
         }
     }

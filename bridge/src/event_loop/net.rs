@@ -201,8 +201,7 @@ impl<S: Source> Stream<S> {
     }
 
     /// Ready once the peer is known to have ended its side, also while bytes that it sent before
-    /// wait to be read. It shares its waker with [`poll_read`](Self::poll_read): the task that
-    /// polled last is woken, also by bytes that arrive.
+    /// wait to be read. Bytes that arrive wake the task as well.
     pub fn poll_read_closed(&self, context: &Context<'_>) -> Poll<()> {
         self.0.registration.poll_read_closed(context)
     }

@@ -269,16 +269,18 @@ impl Timers {
 
     /// Makes `waker` the one to be woken; false when the timer is not pending any more.
     fn set_waker(&self, key: wheel::Key, waker: &Waker) -> bool {
-        let mut wheel = self.wheel.borrow_mut();
-        let Some(slot) = wheel.get_mut(key) else {
-            return false;
-        };
-        if !slot.will_wake(waker) {
-            let replaced = std::mem::replace(slot, waker.clone());
-            drop(wheel);
-            // Dropping a waker may drop timers: not while the wheel is borrowed.
-            drop(replaced);
+        match self.wheel.borrow_mut().get_mut(key) {
+            None => return false,
+            Some(slot) if slot.will_wake(waker) => return true,
+            Some(_) => {}
         }
+        // Cloning and dropping a waker is foreign code and may reach a timer: not while the wheel
+        // is borrowed.
+        let mut waker = waker.clone();
+        if let Some(slot) = self.wheel.borrow_mut().get_mut(key) {
+            std::mem::swap(slot, &mut waker);
+        }
+        drop(waker);
         true
     }
 

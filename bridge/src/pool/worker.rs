@@ -6,7 +6,7 @@ use super::session::{Session, SessionKind, Sessions, drop_quietly};
 use crate::call::{
     CallCell, CallContext, Cancellation, ClosedWhile, Finished, Interrupt, Refused, Slot,
 };
-use crate::error::CallError;
+use crate::error::{CallError, panic_message};
 use nix::sys::signal::{SigSet, Signal};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -177,14 +177,6 @@ where
         tracing::error!(pool = self.core.name(), %message, "foreign code panicked");
         CallError::Panicked { message }
     }
-}
-
-/// What a panic says, if it is text.
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no text)")
-        .to_owned()
 }
 
 impl<S, T, F> Job for Cell<S, T, F>

@@ -3,6 +3,7 @@
 use super::service::Service;
 use super::socket::Socket;
 use super::wire::{HyperIo, Overdue, Patience, Wire};
+use crate::access_log::{Outcome, Record};
 use crate::app::{BoundedPlace, LiveTask, LoopApp};
 use crate::problem::Problem;
 use http::StatusCode;
@@ -37,7 +38,7 @@ enum Ended {
 pub(crate) async fn serve(app: Rc<LoopApp>, socket: Socket, live: &LiveTask, _place: BoundedPlace) {
     let wire = Wire::new(socket, app.shared.limits);
     let ended = run(&app, &wire, live).await;
-    close(&wire, ended).await;
+    close(&app, &wire, ended).await;
 }
 
 async fn run(app: &Rc<LoopApp>, wire: &Rc<Wire>, live: &LiveTask) -> Ended {
@@ -49,7 +50,6 @@ async fn run(app: &Rc<LoopApp>, wire: &Rc<Wire>, live: &LiveTask) -> Ended {
         // The guard has let the head through, so hyper must have room for all of it.
         .max_buf_size(app.shared.limits.head_bytes.max(1 << 15) * 2)
         .header_read_timeout(None)
-        .pipeline_flush(true)
         .serve_connection(HyperIo(Rc::clone(wire)), service);
     let config = &app.shared.config;
     let patience = Patience {
@@ -119,29 +119,35 @@ impl Clock {
     fn due(&self, app: &LoopApp, wire: &Wire) -> Option<(Instant, Overdue)> {
         let (due, overdue) = wire.due(&self.patience)?;
         match app.draining_since() {
-            Some(since) if overdue == Overdue::Idle => Some((since + DRAIN_GRACE, overdue)),
+            Some(since) if overdue == Overdue::Idle => {
+                // From the drain, or from when the connection fell idle or was accepted since.
+                let idle_since = due.checked_sub(self.patience.idle).unwrap_or(since);
+                Some((since.max(idle_since) + DRAIN_GRACE, overdue))
+            }
             _ => Some((due, overdue)),
         }
     }
 }
 
 /// Says the last word, if one is owed, and closes so that it is heard.
-async fn close(wire: &Wire, ended: Ended) {
+async fn close(app: &LoopApp, wire: &Wire, ended: Ended) {
     match ended {
+        // The body's is the service's to answer; see `poll`.
         Ended::Overdue(Overdue::Send | Overdue::Body) => return,
         Ended::Overdue(Overdue::Head) => {
             let detail = "the request's head did not arrive in time";
-            send(wire, Problem::new(StatusCode::REQUEST_TIMEOUT, detail)).await;
+            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, detail);
+            refuse(app, wire, problem).await;
         }
         Ended::Overdue(Overdue::Idle) => {}
         Ended::ByItself => {
             if let Some(violation) = wire.head_violation() {
-                tracing::debug!(%violation, "a request was refused");
+                tracing::debug!(%violation, "a request's head was refused");
                 let mut problem = Problem::new(violation.status, violation.to_string());
                 if violation.status == StatusCode::METHOD_NOT_ALLOWED {
                     problem = problem.with_allow("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
                 }
-                send(wire, problem).await;
+                refuse(app, wire, problem).await;
             } else if wire.has_ended() {
                 return;
             }
@@ -150,8 +156,13 @@ async fn close(wire: &Wire, ended: Ended) {
     linger(wire).await;
 }
 
-async fn send(wire: &Wire, problem: Problem) {
+/// Answers a request that hyper never saw.
+async fn refuse(app: &LoopApp, wire: &Wire, problem: Problem) {
+    let (id, peer) = (app.shared.next_request_id(), wire.socket.peer());
+    let mut record = Record::of_unread(id, Instant::now(), peer, Outcome::Refused);
+    record.status = Some(problem.status());
     let bytes = problem.into_bytes();
+    record.sent_bytes = bytes.len() as u64;
     let mut sent = 0;
     let write = poll_fn(|context| {
         while sent < bytes.len() {
@@ -160,9 +171,9 @@ async fn send(wire: &Wire, problem: Problem) {
                 _ => break,
             }
         }
-        Poll::Ready(())
+        Poll::Ready(sent == bytes.len())
     });
-    let _ = timeout(LINGER, write).await;
+    record.whole = timeout(LINGER, write).await == Ok(true);
 }
 
 /// Ends our side and reads what the client still sends: closing with unread input would send a

@@ -17,6 +17,8 @@ pub(super) struct Exchange {
     pub(super) record: Record,
     /// The location wants the response to say where the time went.
     pub(super) server_timing: bool,
+    /// Some of the request's body was not read, so the connection ends with the response.
+    pub(super) body_unread: bool,
 }
 
 impl Exchange {
@@ -26,6 +28,7 @@ impl Exchange {
             wire: Rc::clone(wire),
             record,
             server_timing: false,
+            body_unread: false,
         }
     }
 }

@@ -11,13 +11,14 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pontoon_adapters::mount::{Job, Serve};
 use pontoon_adapters::{Error, Request, Response};
 use pontoon_bridge::event_loop::timeout;
-use pontoon_bridge::{CallError, Timings};
+use pontoon_bridge::{CallError, Timings, panic_message};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -78,6 +79,7 @@ async fn answer(
     body: Incoming,
 ) -> Result<Response, Problem> {
     exchange.record.outcome = Outcome::Refused;
+    exchange.body_unread = !body.is_end_stream();
     if parts.uri.path() == "*" {
         // Asterisk-form: OPTIONS about the server as a whole (RFC 9110 section 9.3.7).
         return Ok(Response::status(StatusCode::NO_CONTENT));
@@ -86,8 +88,16 @@ async fn answer(
     let location = Rc::clone(location);
     exchange.record.location = Some(std::sync::Arc::clone(&location.shared.path));
     exchange.server_timing = location.shared.server_timing;
-    let body = collect(body, location.shared.max_body_bytes, &exchange.wire).await?;
     let deadline = exchange.record.arrived + location.shared.deadline;
+    let body = if exchange.body_unread {
+        let max = location.shared.max_body_bytes;
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let collected = timeout(limit, collect(body, max, &exchange.wire)).await;
+        collected.unwrap_or_else(|_| Err(body_too_slow()))?
+    } else {
+        Bytes::new()
+    };
+    exchange.body_unread = false;
     let place = location.shared.enter().map_err(|()| {
         exchange.record.outcome = Outcome::Rejected;
         Problem::unavailable("this location runs as many calls as it may", RETRY_LOCATION)
@@ -108,10 +118,6 @@ async fn answer(
 
 /// The whole body, or why not.
 async fn collect(mut body: Incoming, max: usize, wire: &Wire) -> Result<Bytes, Problem> {
-    use http_body::Body;
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
     let too_large = || {
         let detail = format!("the request's body has more than {max} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
@@ -166,14 +172,19 @@ impl Collected {
     }
 }
 
+/// 408: within `request_timeout`, and within the location's deadline, a body is there.
+fn body_too_slow() -> Problem {
+    let detail = "the request's body did not arrive in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+}
+
 /// Why a body did not come whole.
 fn cut_short(wire: &Wire, error: &hyper::Error) -> Problem {
     if let Some(violation) = wire.body_violation() {
         return Problem::new(violation.status, violation.to_string());
     }
     if wire.is_body_overdue() {
-        let detail = "the request's body did not arrive in time";
-        return Problem::new(StatusCode::REQUEST_TIMEOUT, detail);
+        return body_too_slow();
     }
     let detail = format!("the request's body could not be read: {error}");
     Problem::new(StatusCode::BAD_REQUEST, detail)
@@ -237,10 +248,10 @@ async fn serve_here(
     match outcome {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(panic)) => {
-            // Its text has gone through the panic hook. Its own drop might panic as well.
+            let message = panic_message(&*panic);
+            // Its own drop might panic as well.
             std::mem::forget(panic);
-            tracing::error!("foreign code panicked on the loop");
-            let message = String::new();
+            tracing::error!(request = record.id, %message, "foreign code panicked on the loop");
             Err(CallError::Panicked { message })
         }
         Err(_) => Err(CallError::DeadlineExceeded { running: true }),
@@ -293,11 +304,14 @@ fn finish(
             .headers
             .insert(name, server_timing(&exchange.record.timings));
     }
-    if app.draining_since().is_some() || exchange.wire.has_unread_body() {
+    if app.draining_since().is_some() || exchange.body_unread {
         parts
             .headers
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    // What an adapter got from elsewhere may be of another version and carry hyper's own notes.
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
     exchange.record.status = Some(parts.status);
     let no_body = is_head || matches!(parts.status.as_u16(), 204 | 304);
     let mut body = ResponseBody::new(bytes, exchange);

@@ -94,13 +94,6 @@ impl Wire {
         }
     }
 
-    /// Whether some of the request's body has not been read, so that the connection must end with
-    /// the response.
-    pub(crate) fn has_unread_body(&self) -> bool {
-        let guard = self.guard.borrow();
-        guard.phase() == Phase::Body || guard.violates_in_body()
-    }
-
     /// What is wrong with a head; the connection's task answers it.
     pub(crate) fn head_violation(&self) -> Option<Violation> {
         let guard = self.guard.borrow();
@@ -217,7 +210,12 @@ impl Wire {
 
     fn note_sent(&self, wrote: &Poll<io::Result<usize>>) {
         match wrote {
-            Poll::Ready(_) => self.send_blocked_since.set(None),
+            Poll::Ready(_) => {
+                if self.send_blocked_since.take().is_some() && self.phase.get() == Phase::Idle {
+                    // The client has only now got some of the response that made it idle.
+                    self.phase_since.set(Instant::now());
+                }
+            }
             Poll::Pending => {
                 let since = self.send_blocked_since.get().unwrap_or_else(Instant::now);
                 self.send_blocked_since.set(Some(since));

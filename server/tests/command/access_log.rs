@@ -96,3 +96,14 @@ fn a_full_pool_is_503_and_a_missed_deadline_504() {
     assert_eq!(fields["outcome"], "timed_out");
     assert!(micros(&fields, "total_us") >= 400_000, "{fields}");
 }
+
+#[test]
+fn a_head_that_was_refused_has_a_line_too() {
+    let server = sleeper("threads = 1", "").serve();
+    let mut client = server.connect();
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.read_response("GET").status, 400);
+    let fields = line(&server, 400);
+    assert_eq!(fields["outcome"], "refused");
+    assert_eq!(fields.get("uri"), None);
+}

@@ -21,7 +21,7 @@ fn start(listen: &str) -> Process {
 fn address(demo: &Process) -> SocketAddr {
     demo.out_line("the address", |line| {
         let rest = line.strip_prefix("Pontoon's demo listens on ")?;
-        rest.split(". ").next()?.parse().ok()
+        rest.split("; ").next()?.parse().ok()
     })
 }
 

@@ -6,6 +6,7 @@ mod bulkheads;
 mod callbacks;
 mod clients_gone;
 mod deadlines;
+mod extremes;
 mod full;
 mod panics;
 mod slow_clients;

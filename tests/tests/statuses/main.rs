@@ -1,5 +1,6 @@
 //! Every status that the server makes by itself: a problem with the right fields, over a real socket.
 
 mod calls;
+mod early;
 mod protocol;
 mod slow;
