@@ -11,12 +11,15 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use pontoon_tests::client::Connection;
 use pontoon_tests::wait::eventually_some;
+use tempfile::TempDir;
 
 /// The process and what it has written so far. Dropping it kills it.
 pub(crate) struct Process {
     child: Child,
     out: Lines,
     err: Lines,
+    /// Where it puts its temporary files; removed even when it is killed.
+    _temporary: TempDir,
     /// Kept until it has been read, and longer.
     config: Option<ConfigFile>,
 }
@@ -33,8 +36,10 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts `pontoon` with these arguments, without the caller's log settings.
     pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_pontoon"))
             .args(arguments)
+            .env("TMPDIR", temporary.path())
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -47,6 +52,7 @@ impl Process {
             child,
             out,
             err,
+            _temporary: temporary,
             config: None,
         }
     }
