@@ -26,15 +26,18 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod async_fd;
 mod io;
 mod local;
+mod main_waker;
 mod net;
 mod shared;
 mod task;
 mod timer;
 mod wheel;
 
-pub use io::{AsyncFd, Direction};
+pub use async_fd::AsyncFd;
+pub use io::Direction;
 pub use mio::Interest;
 pub use net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub use shared::{LoopGone, LoopHandle};
@@ -46,6 +49,7 @@ use crate::call::wake_quietly;
 use crate::pool::drop_quietly;
 use crate::stats::Durations;
 use local::{Entered, Local, Posted};
+use main_waker::MainWaker;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -54,10 +58,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, ThreadId};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Tasks polled per turn before sockets and timers are looked at again.
@@ -328,49 +330,6 @@ impl Drop for EventLoop {
     fn drop(&mut self) {
         let _entered = Entered::new(&self.local);
         self.local.end();
-    }
-}
-
-/// Wakes the future that `block_on` runs.
-struct MainWaker {
-    due: AtomicBool,
-    home: ThreadId,
-    handle: LoopHandle,
-}
-
-impl MainWaker {
-    fn new(handle: LoopHandle) -> Self {
-        Self {
-            due: AtomicBool::new(true),
-            home: thread::current().id(),
-            handle,
-        }
-    }
-
-    fn is_set(&self) -> bool {
-        // Acquire: partner of the Release in `wake_by_ref`.
-        self.due.load(Acquire)
-    }
-
-    fn take(&self) -> bool {
-        // Acquire: partner of the Release in `wake_by_ref`.
-        self.due.swap(false, Acquire)
-    }
-}
-
-impl Wake for MainWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // Release: partner of the Acquire in `take`.
-        let was_due = self.due.swap(true, Release);
-        if !was_due && thread::current().id() != self.home {
-            // The flag alone would not end a sleep; the inbox does. A loop that is gone has
-            // nobody to wake.
-            let _ = self.handle.post(|| {});
-        }
     }
 }
 

@@ -358,3 +358,24 @@ impl Drop for LiveTask {
         self.app.wake_main();
     }
 }
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<LoopApp>>> = const { RefCell::new(None) };
+}
+
+/// What the connections of this thread's loop share.
+pub(crate) fn current() -> Option<Rc<LoopApp>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Makes it what [`current`] gives on this thread.
+pub(crate) fn set_current(app: Option<Rc<LoopApp>>) {
+    CURRENT.set(app);
+}
+
+/// How a loop thread learns that it is to stop, and by when.
+pub(crate) fn drain_here(until: Instant) {
+    if let Some(app) = current() {
+        app.drain(until);
+    }
+}

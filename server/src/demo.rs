@@ -1,9 +1,10 @@
 //! `pontoon demo`: a server with a small SQLite database, nothing to install.
 
 use crate::config::{Config, ListenAddress};
+use crate::error::{Result, ServerError};
 use crate::location::{Location, handler};
 use crate::running::Running;
-use crate::server::{Result, Server, ServerError};
+use crate::server::Server;
 use http::Method;
 use pontoon_adapters::registry::Registry;
 use pontoon_adapters::{CallContext, Error, Request, Response};

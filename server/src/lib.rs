@@ -35,9 +35,11 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "sqlite")]
 pub mod demo;
+mod error;
 mod http;
 mod listener;
 mod location;
+mod loops;
 mod pools;
 mod problem;
 mod router;
@@ -45,10 +47,11 @@ mod running;
 mod server;
 
 pub use access_log::TARGET as ACCESS_LOG;
+pub use error::{Result, ServerError};
 pub use location::{Location, Mount, Mountable, callback, handler, on_loop, on_pool};
 pub use pools::ServerPool;
 pub use running::{Running, StopReport};
-pub use server::{Result, Server, ServerError};
+pub use server::Server;
 
 pub use pontoon_adapters as adapters;
 pub use pontoon_bridge as bridge;

@@ -4,7 +4,7 @@
 //! spread as well as many, the limit is exact, and stopping loses no connection that a second
 //! socket's backlog would hold.
 
-use crate::app::{Arrival, BoundedPlace, LiveTask, LoopApp};
+use crate::app::{self, Arrival, BoundedPlace, LiveTask, LoopApp};
 use crate::config::ListenAddress;
 use crate::http::connection;
 use crate::http::socket::Accepted;
@@ -236,7 +236,7 @@ fn hand_over(app: &Rc<LoopApp>, loops: &[LoopHandle], accepted: Accepted) {
 }
 
 async fn serve_here(accepted: Accepted, place: BoundedPlace, arrival: Arrival) {
-    let Some(app) = crate::server::loop_app() else {
+    let Some(app) = app::current() else {
         return;
     };
     let live = app.enter_arrived(arrival);

@@ -1,6 +1,6 @@
 //! The pools of a server: described ones that it makes, and made ones that it shares.
 
-use crate::server::{Result, ServerError};
+use crate::error::{Result, ServerError};
 use pontoon_bridge::{BoxError, Pool, PoolBuilder, SessionKind};
 use std::collections::HashMap;
 

@@ -2,15 +2,15 @@
 
 use crate::app::Shared;
 use crate::config::ListenAddress;
-use crate::server::{Result, ServerError, StartedLoop, drain_here};
+use crate::error::{Result, ServerError};
+use crate::loops::StartedLoops;
 use pontoon_bridge::{Pool, PoolStats, ShutdownReport};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A running server; made by [`Server::start`](crate::Server::start). Dropping it leaves the server
 /// running on its threads.
@@ -18,10 +18,7 @@ use std::time::{Duration, Instant};
 pub struct Running {
     shared: Arc<Shared>,
     address: ListenAddress,
-    loops: Vec<StartedLoop>,
-    /// Disconnected once the acceptor has ended. Never locked: the mutex lets threads share the
-    /// server, as a plain receiver would not.
-    acceptor_ended: Mutex<Receiver<()>>,
+    loops: StartedLoops,
     pools: Vec<Pool>,
 }
 
@@ -36,22 +33,17 @@ pub struct StopReport {
     pub loops_stuck: usize,
 }
 
-/// How long after the time is up a loop may take to notice.
-const NOTICE: Duration = Duration::from_millis(500);
-
 impl Running {
     pub(crate) fn new(
         shared: Arc<Shared>,
         address: ListenAddress,
-        loops: Vec<StartedLoop>,
-        acceptor_ended: Receiver<()>,
+        loops: StartedLoops,
         pools: Vec<Pool>,
     ) -> Self {
         Self {
             shared,
             address,
             loops,
-            acceptor_ended: Mutex::new(acceptor_ended),
             pools,
         }
     }
@@ -92,23 +84,9 @@ impl Running {
     #[must_use = "the report names what was cut"]
     pub fn stop(self) -> StopReport {
         let until = Instant::now() + self.shared.config.shutdown_timeout;
-        let left = || until.saturating_duration_since(Instant::now());
-        // First the acceptor: a connection that it has handed over is in its loop's inbox before
-        // that loop hears of the drain.
-        let _ = self.loops[0].handle.post(move || drain_here(until));
-        let acceptor_ended = self.acceptor_ended.into_inner();
-        let acceptor_ended = acceptor_ended.unwrap_or_else(PoisonError::into_inner);
-        let _ = acceptor_ended.recv_timeout(left());
-        for started in &self.loops[1..] {
-            // A loop that has ended has nothing to drain.
-            let _ = started.handle.post(move || drain_here(until));
-        }
-        let ends = self
-            .loops
-            .into_iter()
-            .map(|started| started.wait(left() + NOTICE));
-        let ends: Vec<_> = ends.collect();
+        let ends = self.loops.stop(until);
         self.pools.iter().for_each(Pool::begin_shutdown);
+        let left = || until.saturating_duration_since(Instant::now());
         let reports = self.pools.iter().map(|pool| pool.shutdown(left()));
         StopReport {
             connections_cut: ends.iter().flatten().sum(),

@@ -7,6 +7,7 @@ pub mod fixture;
 pub mod gate;
 pub mod problem;
 pub mod process;
+pub mod vectors;
 pub mod wait;
 
 pub use wait::eventually;

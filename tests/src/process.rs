@@ -37,14 +37,19 @@ pub fn resident_bytes() -> usize {
     kib.expect("a number of KiB") * 1024
 }
 
-/// Has `wanted` file descriptors allowed, or as many as the hard limit does; says how many.
+/// Has `wanted` file descriptors allowed, or as many as the hard limit does, which root may raise;
+/// says how many.
 ///
 /// # Panics
 ///
 /// When the OS does not tell or set the limit.
 pub fn allow_descriptors(wanted: usize) -> usize {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit that exists");
-    let wanted = hard.min(wanted as u64);
+    let all = wanted as u64;
+    if hard < all && setrlimit(Resource::RLIMIT_NOFILE, all, all).is_ok() {
+        return wanted;
+    }
+    let wanted = hard.min(all);
     if soft < wanted {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).expect("not above the hard limit");
     }

@@ -1,6 +1,6 @@
 //! Settings and answers at the edge of what a program can ask for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pontoon::{
@@ -84,14 +84,15 @@ fn a_stop_does_not_wait_for_a_loop_that_foreign_code_blocks() {
 #[derive(Default)]
 struct Clings {
     calls: Arc<Count>,
-    kept: Arc<std::sync::Mutex<Vec<Arc<ResponseCompleter>>>>,
+    kept: Arc<Mutex<Vec<Arc<ResponseCompleter>>>>,
 }
 
 impl CallbackAdapter for Clings {
     fn submit(&self, _: Request, _: &CallContext, completer: ResponseCompleter) {
         self.calls.add();
         let completer = Arc::new(completer);
-        self.kept.lock().unwrap().push(Arc::clone(&completer));
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(Arc::clone(&completer));
         std::thread::spawn(move || completer.complete(Ok(Response::text("called back"))));
     }
 }

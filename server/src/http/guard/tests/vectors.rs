@@ -1,66 +1,7 @@
 //! The table of requests in `tests/vectors/http1.txt`, whole and split in every way.
 
 use super::*;
-
-const TABLE: &str = include_str!("../../../../../tests/vectors/http1.txt");
-
-struct Vector {
-    name: &'static str,
-    section: &'static str,
-    /// The status of the refusal; nothing when all is well.
-    status: Option<u16>,
-    bytes: Vec<u8>,
-}
-
-fn vectors() -> Vec<Vector> {
-    let lines = TABLE
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(parse).collect()
-}
-
-fn parse(line: &'static str) -> Vector {
-    let parts: Vec<&'static str> = line.splitn(4, " | ").collect();
-    let [name, section, verdict, escaped] = parts[..] else {
-        panic!("a vector has four parts: {line}");
-    };
-    let status = (verdict != "ok").then(|| verdict.parse().unwrap());
-    Vector {
-        name,
-        section,
-        status,
-        bytes: unescape(escaped),
-    }
-}
-
-fn unescape(escaped: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = escaped;
-    while let Some(backslash) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..backslash]);
-        let code = rest.as_bytes()[backslash + 1];
-        rest = &rest[backslash + 2..];
-        match code {
-            b'r' => bytes.push(b'\r'),
-            b'n' => bytes.push(b'\n'),
-            b't' => bytes.push(b'\t'),
-            b'\\' => bytes.push(b'\\'),
-            b'x' => {
-                bytes.push(u8::from_str_radix(&rest[..2], 16).unwrap());
-                rest = &rest[2..];
-            }
-            b'{' => {
-                let (repeat, after) = rest.split_once('}').unwrap();
-                let (count, text) = repeat.split_once(':').unwrap();
-                bytes.extend(unescape(text).repeat(count.parse().unwrap()));
-                rest = after;
-            }
-            other => panic!("no such escape: {}", char::from(other)),
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
-}
+use pontoon_tests::vectors::{Vector, vectors};
 
 fn check(vector: &Vector, outcome: &Outcome, how: &str) {
     let (name, found) = (vector.name, &outcome.violation);

@@ -1,0 +1,60 @@
+//! What can keep a server from running, each with a next step.
+
+use crate::config::{ConfigError, ListenAddress};
+use pontoon_bridge::BuildError;
+use std::io;
+
+/// What can keep a server from running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The config is wrong; the text shows every mistake in it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A pool could not be made.
+    #[error(transparent)]
+    Pool(#[from] BuildError),
+    /// The pools and locations do not fit together.
+    #[error("{0}")]
+    Setup(String),
+    /// The address could not be listened on.
+    #[error("cannot listen on {address}: {source}{}", listen_hint(source))]
+    Listen {
+        /// The address.
+        address: ListenAddress,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The OS did not give what a loop needs.
+    #[error(
+        "event loop {index} could not be started: {source}; look at `ulimit -n` and `ulimit -u`"
+    )]
+    Loop {
+        /// Which loop, from 0.
+        index: usize,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Signals could not be watched.
+    #[error("signals could not be watched: {0}; look at `ulimit -n` and `ulimit -u`")]
+    Signals(#[source] io::Error),
+    /// The server was told to stop a second time, and stopped at once.
+    #[error("stopped at once by a second signal; {connections} connections were cut")]
+    StoppedAtOnce {
+        /// Connections that were still open.
+        connections: usize,
+    },
+}
+
+fn listen_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there: stop it or choose another",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 and this path need more rights",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        io::ErrorKind::NotFound => "; the folder of the socket file does not exist",
+        _ => "",
+    }
+}
+
+/// The result of things that a server does.
+pub type Result<T, E = ServerError> = std::result::Result<T, E>;
