@@ -302,7 +302,7 @@ fn workers_block_signals_but_not_those_of_their_own_faults() {
     let unblock = |_: &mut ()| SigSet::all().thread_unblock().unwrap();
     outcome(pool.call(unblock).submit()).unwrap();
     eventually("the worker sleeps again", || pool.stats().idle == 1);
-    // It puts the mask right on its way to sleep, which a second round trip has surely reached.
+    // It puts the mask right every so many calls.
     eventually("the mask is back", || {
         outcome(pool.call(move |()| masks()).submit()).unwrap() == [true, true, false]
     });

@@ -292,9 +292,9 @@ impl Waiting for Core {
     }
 }
 
-/// A worker that never sleeps looks after this many calls whether one of its other sessions has
-/// idled too long.
-const CALLS_PER_CLOSING: u32 = 256;
+/// After so many calls a worker puts its signal mask right, and looks whether a session that it has
+/// not used has idled too long.
+const CALLS_PER_TIDYING: u32 = 256;
 
 /// The life of worker `index` of a pool.
 pub(crate) fn work(core: &Arc<Core>, index: usize) {
@@ -311,8 +311,10 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
                     drop_quietly(panic);
                 }
                 calls = calls.wrapping_add(1);
-                if calls.is_multiple_of(CALLS_PER_CLOSING) {
+                if calls.is_multiple_of(CALLS_PER_TIDYING) {
                     sessions.close_idle(Instant::now());
+                    // Foreign code may have changed the mask. A system call each time would show.
+                    block_signals();
                 }
                 core.counters.set_busy(index, false);
                 core.counters.sessions_open(index, sessions.len());
@@ -335,8 +337,6 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
 /// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile. True
 /// when it was woken and so searches; false when it stepped off by itself.
 fn sleep(core: &Core, index: usize, sessions: &mut Sessions) -> bool {
-    // Foreign code may have changed the mask; putting it right here costs nothing that counts.
-    block_signals();
     let close_time = sessions.close_time();
     loop {
         match close_time {
@@ -354,6 +354,7 @@ fn sleep(core: &Core, index: usize, sessions: &mut Sessions) -> bool {
             }
             core.counters.set_busy(index, true);
             sessions.close_idle(now);
+            block_signals();
             core.counters.set_busy(index, false);
             core.counters.sessions_open(index, sessions.len());
             return false;
