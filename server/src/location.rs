@@ -136,7 +136,8 @@ impl Location {
         self
     }
 
-    /// Answers 504 this long after a request arrived, whatever the library does; default 30 s.
+    /// Answers 504 this long after a request arrived, whatever the library does; default 30 s. A
+    /// request whose body has not arrived by then is answered 408.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

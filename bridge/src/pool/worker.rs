@@ -75,8 +75,7 @@ where
 
     /// Gives the place back, then the outcome: whoever is woken finds room. False when nobody
     /// waited any more.
-    fn finish(&self, result: Result<T, CallError>, started: Instant) -> bool {
-        let at = Instant::now();
+    fn finish(&self, result: Result<T, CallError>, started: Instant, at: Instant) -> bool {
         let queue = started.saturating_duration_since(self.submitted);
         let service = at.saturating_duration_since(started);
         self.core.admission.leave();
@@ -194,7 +193,8 @@ where
         let Some(work) = self.take_work() else { return };
         if self.deadline.is_some_and(|deadline| deadline <= started) {
             drop_quietly(work);
-            if self.finish(Err(CallError::DeadlineExceeded { running: false }), started) {
+            let late = Err(CallError::DeadlineExceeded { running: false });
+            if self.finish(late, started, Instant::now()) {
                 // Otherwise the caller has seen it by itself, and counted it.
                 self.core.counters.expired.add();
             }
@@ -212,8 +212,10 @@ where
             Err(CallError::Panicked { message })
         });
         self.core.counters.completed.add();
-        self.core.admission.learn(started.elapsed());
-        self.finish(result, started);
+        let ended = Instant::now();
+        let service = ended.saturating_duration_since(started);
+        self.core.admission.learn(service);
+        self.finish(result, started, ended);
     }
 
     fn shut_down(&self) {
@@ -222,7 +224,8 @@ where
             return;
         }
         drop_quietly(self.take_work());
-        self.finish(Err(CallError::ShutDown), Instant::now());
+        let now = Instant::now();
+        self.finish(Err(CallError::ShutDown), now, now);
     }
 
     fn is_husk(&self) -> bool {
