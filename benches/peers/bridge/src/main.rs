@@ -19,6 +19,7 @@ mod work;
 use case::{Case, Cell};
 use clap::{Args, Parser, Subcommand};
 use peers::Peer;
+use report::Setting;
 use runs::{Counter, Run};
 use std::error::Error;
 use std::io::{self, Write};
@@ -26,7 +27,10 @@ use std::process::ExitCode;
 use work::{Kind, calibrate};
 
 #[derive(Parser)]
-#[command(about = "Round trips through a pool: Pontoon's bridge beside its peers")]
+#[command(
+    about = "Round trips through a pool: Pontoon's bridge beside its peers",
+    args_override_self = true
+)]
 struct Arguments {
     #[command(subcommand)]
     one: Option<One>,
@@ -98,7 +102,12 @@ impl All {
             cases.push(self.case(*cell, spin_iterations, counter)?);
         }
         let cpus = std::thread::available_parallelism()?.get();
-        write!(io::stdout(), "{}", report::markdown(&cases, counter, cpus))?;
+        let setting = Setting {
+            cpus,
+            spin_iterations,
+            counter,
+        };
+        write!(io::stdout(), "{}", report::markdown(&cases, setting))?;
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! The peers, each with the same workload: K places in flight, each making one call after the other.
 //!
-//! To add one: a function that keeps all of `load.watches()` busy for ever, a variant of [`Peer`],
-//! its name, and its line in [`run`].
+//! To add one: a function that keeps all of `load.watches()` busy for ever (`begin` before each call,
+//! `end` after it, on the thread that got the outcome), a variant of [`Peer`] and its name, and its
+//! line in [`run`].
 
 use crate::Outcome;
 use crate::meter::Watch;
@@ -65,6 +66,7 @@ impl Peer {
         }
     }
 
+    /// Not a peer to be beaten.
     pub(crate) fn is_ours(self) -> bool {
         matches!(self, Self::Pontoon | Self::PontoonInTokio)
     }
@@ -237,8 +239,9 @@ fn rayon_oneshot(load: Load) -> Outcome {
     let call = move || {
         let (done, outcome) = oneshot::channel();
         pool.spawn(move || {
+            work.run();
             // The place waits for ever, so there is always a receiver.
-            let _ = done.send(work.run());
+            let _ = done.send(());
         });
         outcome
     };

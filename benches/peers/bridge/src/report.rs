@@ -10,9 +10,18 @@ use std::process::Command;
 /// What all ratios are to.
 pub(crate) const BASE: Peer = Peer::Tokio;
 
+/// What holds for all cases.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) cpus: usize,
+    pub(crate) spin_iterations: u64,
+    pub(crate) counter: Option<Counter>,
+}
+
 /// All that was measured, as Markdown.
-pub(crate) fn markdown(cases: &[Case], counter: Option<Counter>, cpus: usize) -> String {
-    let mut text = notes(counter);
+pub(crate) fn markdown(cases: &[Case], setting: Setting) -> String {
+    let cpus = setting.cpus;
+    let mut text = notes(setting);
     for (kind, title) in [
         (Kind::Noop, "Calls that do nothing"),
         (Kind::Cpu, "Calls of 5 µs of CPU"),
@@ -30,11 +39,12 @@ pub(crate) fn markdown(cases: &[Case], counter: Option<Counter>, cpus: usize) ->
 }
 
 /// What a reader must know of this run.
-fn notes(counter: Option<Counter>) -> String {
-    let mut text = match counter {
+fn notes(setting: Setting) -> String {
+    let mut text = match setting.counter {
         Some(counter) => format!("- eventfd writes: counted with {}\n", counter.name()),
         None => "- eventfd writes: not counted, neither perf nor strace works here\n".to_owned(),
     };
+    text += &format!("- 5 µs of CPU: {} steps\n", setting.spin_iterations);
     for peer in Peer::ALL {
         if let Some(why) = peer.missing() {
             text += &format!("- {}: left out, {why}\n", peer.name());
