@@ -270,7 +270,9 @@ impl Local {
         let mut patience = self.patience.borrow_mut();
         // An error of the poll shows again in the next one.
         let events = || self.driver.turn(Some(Duration::ZERO)).unwrap_or(false);
-        patience.is_worth_a_try() && patience.look_again(|| chain.is_waiting(), events)
+        self.visits.borrow().have_cpus_for_a_loop()
+            && patience.is_worth_a_try()
+            && patience.look_again(|| chain.is_waiting(), events)
     }
 
     /// Asks the OS for events; sleeps until there are any if nothing else is to be done.

@@ -63,16 +63,17 @@ impl<N: Node> Mailbox<N> {
         })
     }
 
-    /// Adds a node and rings if the consumer sleeps; any thread.
+    /// Adds a node and rings if the consumer sleeps; any thread. Says which of the two it was.
     ///
     /// # Errors
     ///
     /// Gives the node back when the consumer is gone.
-    pub(crate) fn push(&self, node: N) -> Result<(), N> {
-        if self.chain.push(node)? == Pushed::WakeOwed {
+    pub(crate) fn push(&self, node: N) -> Result<Pushed, N> {
+        let pushed = self.chain.push(node)?;
+        if pushed == Pushed::WakeOwed {
             self.ring();
         }
-        Ok(())
+        Ok(pushed)
     }
 
     fn ring(&self) {
@@ -288,6 +289,7 @@ impl<T: Send> Sender<T> {
     pub fn send(&self, message: T) -> Result<(), Closed<T>> {
         self.mailbox
             .push(Envelope::letter(message))
+            .map(drop)
             .map_err(|envelope| Closed(envelope.open()))
     }
 }

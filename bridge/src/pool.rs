@@ -34,7 +34,7 @@ pub(crate) use worker::block_signals;
 
 use crate::admission::Admission;
 use crate::call::CallContext;
-use crate::spin::{Spin, wake_cost};
+use crate::spin::{Spin, cpus, learn_wake_cost, wake_cost};
 use crate::stats::Counter;
 use crate::visits::{Progress, Tended};
 use crossbeam_utils::CachePadded;
@@ -56,6 +56,9 @@ pub(crate) struct Core {
     threads: usize,
     session_idle: Duration,
     spin: Spin,
+    started: Instant,
+    /// When a worker was last woken, since `started`.
+    woken_at_ns: AtomicU64,
     pub(crate) admission: Admission,
     queue: Queue,
     idle: CachePadded<Idle>,
@@ -166,6 +169,26 @@ impl Core {
         }
     }
 
+    /// Workers that do not stand idle.
+    fn awake(&self) -> usize {
+        self.threads.saturating_sub(self.idle.count())
+    }
+
+    /// Notes when a worker was last woken.
+    fn is_waking(&self) {
+        let since_start = nanos(self.started.elapsed());
+        // Relaxed: a measurement; the wake itself orders it before the worker's look.
+        self.woken_at_ns.store(since_start, Relaxed);
+    }
+
+    /// Learns what a wake costs, from a worker that has just been woken.
+    fn was_woken(&self) {
+        let since_start = nanos(self.started.elapsed());
+        // Relaxed: as in `is_waking`.
+        let woken_at = self.woken_at_ns.load(Relaxed);
+        learn_wake_cost(Duration::from_nanos(since_start.saturating_sub(woken_at)));
+    }
+
     /// Whether serving what waits takes longer than waking one more worker does.
     fn is_backlogged(&self) -> bool {
         let Some(service) = self.admission.service() else {
@@ -195,6 +218,10 @@ impl Core {
     }
 }
 
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Tended for Core {
     fn tend(&self) {
         self.idle.tend();
@@ -218,19 +245,23 @@ impl Tended for Core {
         };
         let nobody_is_awake = self.idle.count() == self.threads;
         if nobody_is_awake || self.is_backlogged() || stands_still() {
-            self.idle.work_was_queued();
+            Tended::work_was_queued(self);
         }
     }
 
     fn leave(&self) {
         self.idle.leave();
         if !self.queue.is_empty() {
-            self.idle.work_was_queued();
+            Tended::work_was_queued(self);
         }
     }
 
     fn work_was_queued(&self) {
-        self.idle.work_was_queued();
+        self.idle.work_was_queued(|| self.is_waking());
+    }
+
+    fn has_cpus_for_a_loop(&self) -> bool {
+        self.awake() < cpus()
     }
 }
 

@@ -2,9 +2,13 @@
 //!
 //! Waking a sleeping thread costs tens of microseconds; a wake that is not needed costs nothing. So a
 //! loop or a worker that has run out of work may look again, giving way to other threads in between,
-//! for no longer than a wake costs on this machine. Whether it pays is learnt by each loop and worker
-//! for itself: a score goes up when something came soon enough, and down when nothing did; below zero
-//! it sleeps at once, except one time in [`SLEEPS_PER_TRY`], to notice that times have changed.
+//! for no longer than half a wake on this machine. Whether it pays is learnt by each loop and worker for
+//! itself: a score goes up when something came, and down, by more, when nothing did. Below zero it
+//! sleeps at once, except one time in [`SLEEPS_PER_TRY`], to notice that times have changed.
+//!
+//! Looking again only helps if the other side is awake, so workers do it only when the loop to which
+//! they sent last was. A loop that tries cannot know that, and so its tries last for two wakes: the
+//! worker's that it has just woken, and a bit; then the worker finds the loop awake and looks again too.
 
 use std::hint;
 use std::sync::OnceLock;
@@ -33,13 +37,15 @@ impl Spin {
 /// Between two tries of one who has learnt to sleep at once.
 const SLEEPS_PER_TRY: u32 = 64;
 /// The best score: how many wins are remembered.
-const SCORE_MAX: i32 = 4;
-/// A lost spin takes back this many won ones.
-const LOSS: i32 = 2;
+const SCORE_MAX: i32 = 8;
+/// A lost spin takes back this many won ones: what is lost is a whole spin, what is won a part of a
+/// sleep.
+const LOSS: i32 = 4;
 /// Looks between two moments of giving way.
 const LOOKS_PER_ROUND: u32 = 16;
-/// A spin pays if something came within so many rounds; later a sleep would have been cheaper.
-const ROUNDS_THAT_PAY: u32 = 8;
+/// Who has looked for fewer rounds than this when its time is up was kept off the CPU most of the
+/// time, and has learnt nothing.
+const ROUNDS_MIN: u32 = 4;
 
 /// What a wake costs until it is learnt, and the bounds of what is believed.
 const WAKE_COST: Duration = Duration::from_micros(25);
@@ -108,14 +114,15 @@ impl Patience {
 
     fn limit(&self) -> Duration {
         match self.spin {
-            Spin::Auto => wake_cost(),
+            Spin::Auto if self.score < 0 => wake_cost() * 2,
+            Spin::Auto => wake_cost() / 2,
             Spin::Off => Duration::ZERO,
             Spin::For(limit) => limit,
         }
     }
 
-    /// Looks until something came or it has cost as much as a wake; whether it came. `came` is asked
-    /// often and must be cheap, `came_elsewhere` now and then.
+    /// Looks until something came or the time is up; whether it came. `came` is asked often and must
+    /// be cheap, `came_elsewhere` now and then.
     pub(crate) fn look_again(
         &mut self,
         mut came: impl FnMut() -> bool,
@@ -127,7 +134,7 @@ impl Patience {
         loop {
             for _ in 0..LOOKS_PER_ROUND {
                 if came() {
-                    self.note(rounds <= ROUNDS_THAT_PAY);
+                    self.won();
                     return true;
                 }
                 hint::spin_loop();
@@ -135,19 +142,20 @@ impl Patience {
             // Whoever has real work for this CPU goes first.
             thread::yield_now();
             rounds += 1;
-            let came = came() || came_elsewhere();
-            if came || began.elapsed() >= limit {
-                self.note(came && rounds <= ROUNDS_THAT_PAY);
-                return came;
+            if came() || came_elsewhere() {
+                self.won();
+                return true;
+            }
+            if began.elapsed() >= limit {
+                if rounds >= ROUNDS_MIN {
+                    self.score = (self.score - LOSS).max(-1);
+                }
+                return false;
             }
         }
     }
 
-    fn note(&mut self, paid: bool) {
-        self.score = if paid {
-            SCORE_MAX.min(self.score.max(0) + 1)
-        } else {
-            (self.score - LOSS).max(-1)
-        };
+    fn won(&mut self) {
+        self.score = SCORE_MAX.min(self.score + 1);
     }
 }

@@ -24,6 +24,8 @@ pub(crate) trait Tended: Send + Sync {
     fn leave(&self);
     /// Wakes a worker for what was queued, if one is idle and none searches.
     fn work_was_queued(&self);
+    /// Whether its workers leave a CPU to a loop that looks again before it sleeps.
+    fn has_cpus_for_a_loop(&self) -> bool;
 }
 
 /// What a loop saw of a pool when it last looked.
@@ -73,6 +75,11 @@ impl Visits {
         for visit in &mut self.0 {
             visit.pool.look(&mut visit.progress, Some(now));
         }
+    }
+
+    /// Whether the pools' workers leave a CPU to a loop that looks again.
+    pub(crate) fn have_cpus_for_a_loop(&self) -> bool {
+        self.0.iter().all(|visit| visit.pool.has_cpus_for_a_loop())
     }
 
     /// Takes a last look at each pool; before the loop sleeps or ends.

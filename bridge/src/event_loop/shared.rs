@@ -3,6 +3,7 @@
 use super::letter::Letter;
 use super::task::{Link, schedule};
 use crate::inbox::Mailbox;
+use crate::inbox::chain::Pushed;
 use crate::inbox::envelope::Envelope;
 use std::future::Future;
 use std::io;
@@ -30,11 +31,11 @@ impl Shared {
     /// # Errors
     ///
     /// Gives it back when the loop is gone.
-    pub(crate) fn deliver(&self, call: Envelope<()>) -> Result<(), Envelope<()>> {
+    pub(crate) fn deliver(&self, call: Envelope<()>) -> Result<Pushed, Envelope<()>> {
         match self.mailbox.push(Letter::Call(call)) {
+            Ok(pushed) => Ok(pushed),
             Err(Letter::Call(call)) => Err(call),
-            // What comes back is what was pushed.
-            Ok(()) | Err(Letter::Task(_)) => Ok(()),
+            Err(Letter::Task(_)) => unreachable!("what comes back is what was pushed"),
         }
     }
 }
@@ -71,6 +72,7 @@ impl LoopHandle {
         self.shared
             .mailbox
             .push(Letter::Task(due))
+            .map(drop)
             .map_err(|_husk| LoopGone)
     }
 

@@ -36,7 +36,7 @@ impl Jobs {
 
     fn submit(&self, job: usize) {
         self.queue.lock().unwrap().push_back(job);
-        self.idle.work_was_queued();
+        self.idle.work_was_queued(|| {});
     }
 
     /// As a loop that tends: in its turn it wakes nobody, and before it sleeps it takes a last look.
@@ -46,7 +46,7 @@ impl Jobs {
             self.idle.tend();
             self.idle.leave();
             if !Waiting::is_empty(self) {
-                self.idle.work_was_queued();
+                self.idle.work_was_queued(|| {});
             }
         }
     }

@@ -15,8 +15,9 @@ use crate::spin::Spin;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fs;
 use std::panic::catch_unwind;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Describes a [`Pool`]; made by [`Pool::named`].
 #[derive(Debug)]
@@ -168,6 +169,8 @@ impl<S: 'static> PoolBuilder<S> {
             threads: self.threads,
             session_idle: self.session_idle,
             spin: self.spin,
+            started: Instant::now(),
+            woken_at_ns: AtomicU64::new(0),
             admission: Admission::new(self.threads, self.max_queue),
             queue: Queue::new(self.max_queue),
             idle: Idle::new(self.threads).into(),

@@ -4,7 +4,7 @@ use super::serve::{Around, Bound, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
 use crate::call::{
-    CallCell, CallContext, Cancellation, Closed, Finished, Home, Interrupt, Left, Posts, Refused,
+    CallCell, CallContext, Cancellation, Closed, Finished, Found, Home, Interrupt, Left, Posts, Refused,
     Slot, settle,
 };
 use crate::error::CallError;
@@ -62,7 +62,7 @@ where
         }
     }
 
-    /// Gives the place back, then the outcome: whoever is woken finds room. False when nobody
+    /// Gives the place back, then the outcome: whoever is woken finds room. `None` when nobody
     /// waited any more.
     fn finish(
         self: Arc<Self>,
@@ -70,7 +70,7 @@ where
         started: Instant,
         ended: Instant,
         posts: &mut Posts,
-    ) -> bool {
+    ) -> Option<Found> {
         self.bound.core.admission.leave();
         let finished = Finished {
             result,
@@ -78,14 +78,11 @@ where
             ended,
         };
         match self.slot.complete(finished, |home| posts.keep(home)) {
-            Ok(owed) => {
-                settle(self, owed);
-                true
-            }
+            Ok(owed) => Some(settle(self, owed)),
             Err(Refused::Late(late) | Refused::Second(late)) => {
                 self.bound.core.counters.late.add();
                 drop_quietly(late);
-                false
+                None
             }
         }
     }
@@ -160,7 +157,8 @@ where
             drop_quietly(work);
             let core = Arc::clone(&self.bound.core);
             let late = Err(CallError::DeadlineExceeded { running: false });
-            if self.finish(late, started, started, &mut worker.posts) {
+            let found = self.finish(late, started, started, &mut worker.posts);
+            if found.is_some() {
                 // Otherwise the caller has seen it by itself, and counted it.
                 core.counters.expired.add();
             }
@@ -172,7 +170,8 @@ where
         });
         drop(context);
         worker.call_ended(&self.bound.core, started, ended);
-        self.finish(result, started, ended, &mut worker.posts);
+        let found = self.finish(result, started, ended, &mut worker.posts);
+        worker.sent(found.unwrap_or(Found::Awake));
     }
 
     fn shut_down(self: Arc<Self>) {

@@ -11,6 +11,8 @@ pub(crate) trait Waiting {
     fn is_backlogged(&self) -> bool;
     /// Whether the pool ends once this is empty.
     fn is_ending(&self) -> bool;
+    /// Another worker is about to be woken for what is here.
+    fn is_waking(&self) {}
 }
 
 /// What a worker does next.
@@ -114,6 +116,6 @@ impl<'idle, W: Unpark> Claimant<'idle, W> {
         if waiting.is_empty() || (self.idle.is_tended() && !waiting.is_backlogged()) {
             return;
         }
-        self.idle.work_was_queued();
+        self.idle.work_was_queued(|| waiting.is_waking());
     }
 }

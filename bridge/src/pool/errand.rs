@@ -4,7 +4,7 @@
 use super::serve::{Bound, Plain, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
-use crate::call::{CallContext, Posts};
+use crate::call::{CallContext, Found, Posts};
 use crate::error::CallError;
 use crate::inbox::Mailbox;
 use crate::inbox::envelope::{Envelope, Header, Shared};
@@ -94,14 +94,23 @@ where
     N: FnOnce(Result<T, CallError>) -> M + Send + 'static,
 {
     /// Gives the place back, then sends the outcome.
-    fn finish(mut self: Arc<Self>, result: Result<T, CallError>, then: N, posts: &mut Posts) {
+    fn finish(
+        mut self: Arc<Self>,
+        result: Result<T, CallError>,
+        then: N,
+        posts: &mut Posts,
+    ) -> Found {
         let core = Arc::clone(&self.bound.core);
         core.admission.leave();
         *self.content() = Content::Outcome(result, then);
         let outlet = posts.keep(&self.outlet);
-        if let Err(unwanted) = outlet.push(Envelope::new(self)) {
-            core.counters.late.add();
-            drop_quietly(unwanted);
+        match outlet.push(Envelope::new(self)) {
+            Ok(pushed) => pushed.into(),
+            Err(unwanted) => {
+                core.counters.late.add();
+                drop_quietly(unwanted);
+                Found::Awake
+            }
         }
     }
 }
@@ -123,14 +132,16 @@ where
             drop_quietly(work);
             self.bound.core.counters.expired.add();
             let late = Err(CallError::DeadlineExceeded { running: false });
-            return self.finish(late, then, &mut worker.posts);
+            let found = self.finish(late, then, &mut worker.posts);
+            return worker.sent(found);
         }
         let context = CallContext::detached().with_deadline(self.deadline);
         let (result, ended) = serve_in(&self.span, &self.bound, worker, &Plain, |session| {
             work(session, &context)
         });
         worker.call_ended(&self.bound.core, started, ended);
-        self.finish(result, then, &mut worker.posts);
+        let found = self.finish(result, then, &mut worker.posts);
+        worker.sent(found);
     }
 
     fn shut_down(mut self: Arc<Self>) {

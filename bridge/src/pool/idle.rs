@@ -80,12 +80,13 @@ impl<W: Unpark> Idle<W> {
         }
     }
 
-    /// After something was queued: wakes one worker if one is idle and none searches.
-    pub(crate) fn work_was_queued(&self) {
+    /// After something was queued: wakes one worker if one is idle and none searches; `waking` is
+    /// called just before.
+    pub(crate) fn work_was_queued(&self, waking: impl FnOnce()) {
         // SeqCst fence: partner of the ones in `stand_idle` and `found_work`.
         fence(SeqCst);
         if self.may_wake() {
-            self.wake_one();
+            self.wake_one(waking);
         }
     }
 
@@ -96,7 +97,7 @@ impl<W: Unpark> Idle<W> {
         summary & SEARCHING == 0 && summary >= ONE_IDLE
     }
 
-    fn wake_one(&self) {
+    fn wake_one(&self, waking: impl FnOnce()) {
         let mut stack = self.stack();
         if stack.is_empty() {
             return;
@@ -110,6 +111,7 @@ impl<W: Unpark> Idle<W> {
         self.summary.fetch_sub(ONE_IDLE, Relaxed);
         drop(stack);
         if let Some((_, thread)) = woken {
+            waking();
             thread.unpark();
         }
     }

@@ -3,7 +3,7 @@
 use super::Core;
 use super::claimant::{Claimant, Next, Waiting};
 use super::session::Sessions;
-use crate::call::Posts;
+use crate::call::{Found, Posts};
 use crate::quiet::drop_quietly;
 use crate::spin::{Patience, cpus};
 use nix::sys::signal::{SigSet, Signal};
@@ -38,6 +38,8 @@ pub(crate) struct Worker {
     /// When the last call ended, if nothing but taking the next one has happened since: the clock
     /// is read once per call.
     ended: Option<Instant>,
+    /// How the loop was to which the last outcome went.
+    found: Found,
 }
 
 impl Worker {
@@ -49,6 +51,7 @@ impl Worker {
             patience: Patience::new(core.spin),
             calls: 0,
             ended: None,
+            found: Found::Awake,
         }
     }
 
@@ -67,11 +70,15 @@ impl Worker {
         }
     }
 
-    /// Whether to look again before sleeping: where it has paid lately, and as long as there is a
-    /// CPU for it beside the workers that have real work.
+    /// Notes how the loop was to which an outcome has gone.
+    pub(crate) fn sent(&mut self, found: Found) {
+        self.found = found;
+    }
+
+    /// Whether to look again before sleeping: where it has paid lately, if the loop is awake to
+    /// send more, and as long as there is a CPU for it beside the workers that have real work.
     fn may_search(&mut self, core: &Core) -> bool {
-        let awake = core.threads.saturating_sub(core.idle.count());
-        awake <= cpus() && self.patience.is_worth_a_try()
+        self.found == Found::Awake && core.awake() <= cpus() && self.patience.is_worth_a_try()
     }
 
     fn search(&mut self, core: &Core) {
@@ -114,6 +121,7 @@ impl Worker {
                 None => thread::park(),
             }
             if !core.idle.is_idle(self.index) {
+                core.was_woken();
                 return true;
             }
             let now = Instant::now();
@@ -157,6 +165,10 @@ impl Waiting for Core {
 
     fn is_ending(&self) -> bool {
         self.is_shutting_down()
+    }
+
+    fn is_waking(&self) {
+        Core::is_waking(self);
     }
 }
 

@@ -9,12 +9,14 @@ use crate::meter::Watch;
 use crate::work::Work;
 use actix_rt::System;
 use clap::ValueEnum;
-use pontoon_bridge::{EventLoop, Pool, event_loop};
+use mio::{Events, Interest, Poll, Token};
+use pontoon_bridge::{EventLoop, Pool, Spin, event_loop, inbox};
 use rayon::ThreadPoolBuilder;
 use smol::LocalExecutor;
 use std::future::{Future, pending};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -24,6 +26,8 @@ use tokio::task::spawn_blocking;
 pub(crate) enum Peer {
     /// Pontoon's pool, awaited on Pontoon's loop
     Pontoon,
+    /// Pontoon's pool, its outcomes messages of an inbox on a bare mio loop
+    PontoonCallbacks,
     /// Pontoon's pool, awaited inside tokio's current_thread runtime
     PontoonInTokio,
     /// tokio's current_thread runtime and spawn_blocking: what the others are compared with
@@ -41,8 +45,9 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Pontoon,
+        Self::PontoonCallbacks,
         Self::PontoonInTokio,
         Self::Tokio,
         Self::TokioMulti,
@@ -56,6 +61,7 @@ impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pontoon => "pontoon",
+            Self::PontoonCallbacks => "pontoon-callbacks",
             Self::PontoonInTokio => "pontoon-in-tokio",
             Self::Tokio => "tokio",
             Self::TokioMulti => "tokio-multi",
@@ -68,7 +74,10 @@ impl Peer {
 
     /// Not a peer to be beaten.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Pontoon | Self::PontoonInTokio)
+        matches!(
+            self,
+            Self::Pontoon | Self::PontoonCallbacks | Self::PontoonInTokio
+        )
     }
 
     /// Why it cannot run here, if so.
@@ -81,6 +90,9 @@ impl Peer {
 
 /// The C program that `build.rs` made, if it found libuv.
 pub(crate) const LIBUV_PEER: Option<&str> = option_env!("LIBUV_PEER");
+
+/// Messages that a bare mio loop handles per turn.
+const BATCH: usize = 256;
 
 /// What one run has to do.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +133,7 @@ macro_rules! place {
 pub(crate) fn run(peer: Peer, load: Load) -> Outcome {
     match peer {
         Peer::Pontoon => pontoon(load),
+        Peer::PontoonCallbacks => pontoon_callbacks(load),
         Peer::PontoonInTokio => pontoon_in_tokio(load),
         Peer::Tokio => tokio_blocking(load, &current_thread(load)?),
         Peer::TokioMulti => tokio_blocking(load, &multi_thread(load)?),
@@ -157,6 +170,31 @@ fn pontoon(load: Load) -> Outcome {
         pending::<()>().await;
     });
     Ok(())
+}
+
+fn pontoon_callbacks(load: Load) -> Outcome {
+    let (pool, work) = (pool(load)?, load.work);
+    let (inbox, _sender) = inbox::<usize>()?;
+    let mut inbox = inbox.spin(Spin::Auto);
+    let mut poll = Poll::new()?;
+    poll.registry()
+        .register(&mut inbox, Token(0), Interest::READABLE)?;
+    let mut events = Events::with_capacity(64);
+    let mut watches: Vec<_> = load.watches().collect();
+    let mut due: Vec<_> = (0..watches.len()).collect();
+    loop {
+        for place in due.drain(..) {
+            watches[place].begin();
+            pool.call(move |()| work.run())
+                .submit_to(&inbox, move |_| place)?;
+        }
+        let timeout = (!inbox.arm()).then_some(Duration::ZERO);
+        poll.poll(&mut events, timeout)?;
+        inbox.drain_disarmed(BATCH, |place| {
+            watches[place].end();
+            due.push(place);
+        });
+    }
 }
 
 fn pontoon_in_tokio(load: Load) -> Outcome {
