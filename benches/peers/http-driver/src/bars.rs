@@ -131,7 +131,7 @@ fn stalls(results: &Results) -> Verdict {
         ),
         measured: match (compared, found.is_empty()) {
             (0, _) => "not measured".to_owned(),
-            (_, true) => format!("none in {compared} cases"),
+            (_, true) => format!("none (cases: {compared})"),
             (_, false) => found.join("; "),
         },
         met: (compared > 0).then_some(found.is_empty()),

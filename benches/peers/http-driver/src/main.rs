@@ -15,6 +15,7 @@ mod wrk;
 
 use cases::{Case, Route, Server};
 use clap::Parser;
+use clap::builder::RangedU64ValueParser;
 use report::{Head, report};
 use results::{Results, Sample};
 use server::{Starter, nginx_program};
@@ -52,7 +53,8 @@ struct Arguments {
         long,
         env = "CONNECTIONS",
         value_delimiter = ' ',
-        default_value = "1 64 1024"
+        default_value = "1 64 1024",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..)
     )]
     connections: Vec<usize>,
     /// Kinds of work
@@ -123,7 +125,11 @@ fn run(mut arguments: Arguments) -> Outcome {
         answers: HashMap::new(),
     };
     let mut results = Results::default();
-    let outcome = bench.rounds(&arguments, &mut results);
+    let outcome = match bench.rounds(&arguments, &mut results) {
+        // Whatever broke because others were told to stop as well.
+        Err(_) if bench.starter.stop.asked() => Err("interrupted".into()),
+        outcome => outcome,
+    };
     if !results.is_empty() {
         // Also what there was before a failure: it took its time.
         let text = report(&head, &arguments, &results);
@@ -151,9 +157,10 @@ impl Bench {
     fn rounds(&mut self, arguments: &Arguments, results: &mut Results) -> Outcome {
         let cases = cases(arguments);
         let runs = arguments.rounds * cases.len() as u64;
-        let seconds = runs * (WARM_UP_S + self.duration_s);
+        // Starting and stopping takes about half a second.
+        let seconds = runs * (WARM_UP_S + self.duration_s) + runs / 2;
         say(&format!(
-            "{runs} runs, about {} minutes",
+            "runs: {runs}, minutes: about {}",
             seconds.div_ceil(60)
         ));
         for round in 1..=arguments.rounds {
@@ -195,6 +202,7 @@ impl Bench {
             seen.p999_us as f64,
             seen.max_us as f64,
             peak_mib(&processes)?,
+            after.others_cpus_since(&before)?,
         ]))
     }
 

@@ -96,7 +96,19 @@ pub(crate) fn report(head: &Head, arguments: &Arguments, results: &Results) -> S
     for &connections in &arguments.connections {
         text += &table(arguments, connections, results);
     }
-    text + &bars_table(results)
+    text + &bars_table(results) + &disturbance(results)
+}
+
+/// Above this many CPUs, others disturb a run.
+const OTHERS_MAX: f64 = 0.1;
+
+/// How far to trust it all.
+fn disturbance(results: &Results) -> String {
+    let (disturbed, runs) = results.runs_above(Figure::Others, OTHERS_MAX);
+    format!(
+        "\nIn {disturbed} of {runs} runs other programs had more than {OTHERS_MAX} CPUs: the more of them, the \
+        less the figures say.\n"
+    )
 }
 
 fn table(arguments: &Arguments, connections: usize, results: &Results) -> String {
@@ -127,7 +139,8 @@ fn row(case: Case, results: &Results) -> Option<String> {
         let value = results.median(case, figure)?;
         // Writing to a String does not fail.
         let _ = write!(row, " {value:.*}", figure.decimals());
-        if let Some(ratio) = results.ratio(case, case.on(Server::BASE), figure) {
+        let ratio = results.ratio(case, case.on(Server::BASE), figure);
+        if let Some(ratio) = ratio.filter(|_| figure.is_compared()) {
             let _ = write!(row, " (×{ratio:.2})");
         }
         row += " |";

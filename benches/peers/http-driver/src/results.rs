@@ -14,11 +14,13 @@ pub(crate) enum Figure {
     P999Us,
     MaxUs,
     PeakMib,
+    /// CPUs that neither the server nor wrk had.
+    Others,
 }
 
 impl Figure {
     /// In the order of the tables' columns, and of the values of a [`Sample`].
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::RequestsPerSecond,
         Self::CpuUs,
         Self::Switches,
@@ -27,6 +29,7 @@ impl Figure {
         Self::P999Us,
         Self::MaxUs,
         Self::PeakMib,
+        Self::Others,
     ];
 
     pub(crate) const fn title(self) -> &'static str {
@@ -39,7 +42,13 @@ impl Figure {
             Self::P999Us => "p99.9 µs",
             Self::MaxUs => "max µs",
             Self::PeakMib => "peak MiB",
+            Self::Others => "others' CPUs",
         }
+    }
+
+    /// Whether dividing it by a peer's says anything.
+    pub(crate) const fn is_compared(self) -> bool {
+        !matches!(self, Self::MaxUs | Self::Others)
     }
 
     /// How many digits after the point say anything.
@@ -47,7 +56,7 @@ impl Figure {
         match self {
             Self::RequestsPerSecond | Self::P50Us | Self::P99Us | Self::P999Us | Self::MaxUs => 0,
             Self::CpuUs | Self::PeakMib => 1,
-            Self::Switches => 2,
+            Self::Switches | Self::Others => 2,
         }
     }
 }
@@ -78,6 +87,13 @@ impl Results {
 
     pub(crate) fn cases(&self) -> impl Iterator<Item = Case> {
         self.0.keys().copied()
+    }
+
+    /// In how many of all runs a figure was above something.
+    pub(crate) fn runs_above(&self, figure: Figure, limit: f64) -> (usize, usize) {
+        let runs = || self.0.values().flatten();
+        let above = runs().filter(|sample| sample.get(figure) > limit);
+        (above.count(), runs().count())
     }
 
     pub(crate) fn median(&self, case: Case, figure: Figure) -> Option<f64> {
@@ -123,7 +139,7 @@ pub(crate) mod tests {
 
     /// A sample in which every figure has the same value.
     pub(crate) fn all(value: f64) -> Sample {
-        Sample([value; 8])
+        Sample([value; Figure::ALL.len()])
     }
 
     #[test]

@@ -40,11 +40,12 @@ impl Stop {
     ) -> Outcome<T> {
         let start = Instant::now();
         loop {
-            if let Some(answer) = ready()? {
-                return Ok(answer);
-            }
+            // First: Ctrl-C ends the other process as well, which is no answer then.
             if self.asked() {
                 return Err("interrupted".into());
+            }
+            if let Some(answer) = ready()? {
+                return Ok(answer);
             }
             if start.elapsed() > limit {
                 return Err(format!("{what} took more than {} s", limit.as_secs()).into());

@@ -81,7 +81,10 @@ impl Wrk {
             .parse()?;
         if seen.failed > 0 || seen.requests == 0 {
             let (failed, requests) = (seen.failed, seen.requests);
-            return Err(format!("{failed} errors in {requests} requests: {output}").into());
+            return Err(format!(
+                "{failed} errors in {requests} requests; if they are of `connect`, see `ulimit -Hn`: \
+                {output}"
+            ).into());
         }
         Ok(seen)
     }
