@@ -1,7 +1,8 @@
 //! The door of a pool: how many calls may be inside, and when to come again.
 
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 /// The least and the most that `Retry-After` says.
@@ -15,48 +16,102 @@ const SERVICE_SHIFT: u32 = 3;
 ///
 /// A call holds its place until the foreign code has really returned, also when its caller gave up
 /// long ago (honest capacity); a call that is cancelled while it waits gives it back at once.
+///
+/// What is inside is the difference of two counts that only grow: submitters write one and workers
+/// the other, on cache lines of their own, and a submitter looks at the workers' count only when the
+/// last look does not let it in.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    places: usize,
+    places: u64,
     threads: usize,
-    in_flight: AtomicUsize,
+    door: CachePadded<Door>,
+    /// Calls that have left.
+    left: CachePadded<AtomicU64>,
     /// Smoothed service time in nanoseconds; 0 = nothing learnt yet.
-    service_ns: AtomicU64,
+    service_ns: CachePadded<AtomicU64>,
+}
+
+/// The submitters' side.
+#[derive(Debug, Default)]
+struct Door {
+    /// Calls that were let in.
+    entered: AtomicU64,
+    /// How many had left when somebody last looked; never more than have left now.
+    left_seen: AtomicU64,
 }
 
 impl Admission {
     pub(crate) fn new(threads: usize, max_queue: usize) -> Self {
         Self {
-            places: threads.saturating_add(max_queue),
+            places: threads.saturating_add(max_queue) as u64,
             threads,
-            in_flight: AtomicUsize::new(0),
-            service_ns: AtomicU64::new(0),
+            door: CachePadded::default(),
+            left: CachePadded::default(),
+            service_ns: CachePadded::default(),
         }
     }
 
     /// Takes a place, or says how many calls are inside.
+    ///
+    /// The number never passes `places`, not even for an instant: `left` only grows, so what is
+    /// inside is at most `entered` less any earlier look at it, and `entered` is changed only if it
+    /// is still what was tested. A refusal is right as well: `entered` only grows too.
     pub(crate) fn enter(&self) -> Result<(), usize> {
-        // AcqRel: partner of the one in `leave`; the number never passes `places`, not even for
-        // an instant, because the test and the step are one operation. Relaxed on failure.
-        self.in_flight
-            .fetch_update(AcqRel, Relaxed, |inside| {
-                (inside < self.places).then_some(inside + 1)
-            })
-            .map(drop)
+        // Relaxed: tested by the compare-exchange below.
+        let mut entered = self.door.entered.load(Relaxed);
+        loop {
+            // Acquire: partner of the Release store below, so that the look is not newer than
+            // what this thread may rely on.
+            let seen = self.door.left_seen.load(Acquire);
+            if entered.saturating_sub(seen) >= self.places {
+                // Acquire: partner of the Release in `leave`.
+                let left = self.left.load(Acquire);
+                // Release: as above.
+                self.door.left_seen.store(left, Release);
+                // `entered` may be out of date by now; then the exchange fails.
+                let inside = entered.saturating_sub(left);
+                if inside >= self.places {
+                    return Err(usize::try_from(inside).unwrap_or(usize::MAX));
+                }
+            }
+            // Relaxed, Relaxed: entering publishes nothing; the queue publishes the call.
+            match self
+                .door
+                .entered
+                .compare_exchange_weak(entered, entered + 1, Relaxed, Relaxed)
+            {
+                Ok(_) => return Ok(()),
+                Err(now) => entered = now,
+            }
+        }
     }
 
     /// Gives a place back.
     pub(crate) fn leave(&self) {
-        // AcqRel: partner of the one in `enter`.
-        self.in_flight.fetch_sub(1, AcqRel);
+        // Release: partner of the Acquire in `enter`: what the call did is over for whoever gets
+        // its place.
+        self.left.fetch_add(1, Release);
+    }
+
+    /// Calls let in so far.
+    pub(crate) fn entered(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.door.entered.load(Relaxed)
+    }
+
+    /// Calls that have left so far.
+    pub(crate) fn left(&self) -> u64 {
+        // Relaxed: a statistic, or a hint.
+        self.left.load(Relaxed)
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        // Relaxed: a statistic.
-        self.in_flight.load(Relaxed)
+        // In this order it is never below zero.
+        let left = self.left();
+        usize::try_from(self.entered().saturating_sub(left)).unwrap_or(usize::MAX)
     }
 
-    /// Learns from a finished call.
+    /// Learns from a finished call, or from one that stands for several.
     pub(crate) fn learn(&self, service: Duration) {
         let sample = u64::try_from(service.as_nanos()).unwrap_or(u64::MAX).max(1);
         // Relaxed, Relaxed: an estimate; a lost update is one sample less.
@@ -68,6 +123,15 @@ impl Admission {
         };
         // Relaxed: as above.
         self.service_ns.store(new.max(1), Relaxed);
+    }
+
+    /// What a call takes, as learnt; `None` when nothing is known.
+    pub(crate) fn service(&self) -> Option<Duration> {
+        // Relaxed: an estimate.
+        match self.service_ns.load(Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 
     /// When what waits now will probably have been served: waiting × service time / threads.

@@ -13,21 +13,26 @@
 mod completer;
 mod context;
 mod deadline;
+mod home;
 mod slot;
 
 pub use completer::{Completer, CompleterStats, call};
 pub(crate) use context::Cancellation;
 pub use context::{CallContext, Interrupt};
-pub(crate) use deadline::{Clock, Expiry, wake_quietly};
-pub(crate) use slot::{ClosedWhile, Refused, Slot};
+pub(crate) use deadline::{Clock, Expiry};
+pub(crate) use home::{Home, Posts, settle};
+#[cfg(all(test, pontoon_loom))]
+pub(crate) use slot::Owed;
+pub(crate) use slot::{Closed, Refused, Slot};
 
 use crate::error::{CallError, SubmitError};
-use crate::pool::drop_quietly;
+use crate::event_loop;
+use crate::quiet::drop_quietly;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Where a call's time went. All zero for a call that was refused.
@@ -45,16 +50,29 @@ pub struct Timings {
 #[derive(Debug)]
 pub(crate) struct Finished<T> {
     pub(crate) result: Result<T, CallError>,
-    pub(crate) queue: Duration,
-    pub(crate) service: Duration,
-    pub(crate) at: Instant,
+    pub(crate) started: Instant,
+    pub(crate) ended: Instant,
+}
+
+/// How a caller left its call.
+#[derive(Debug)]
+pub(crate) enum Left<T> {
+    /// It waited in the queue, and never runs.
+    Queued,
+    /// A worker or a callback library has it, and is asked to stop.
+    Running,
+    /// Too late: here is the outcome.
+    Done(Finished<T>),
 }
 
 /// What a [`Call`] needs of the cell that it shares with the completing side.
 pub(crate) trait CallCell<T>: Send + Sync {
-    fn slot(&self) -> &Slot<Finished<T>>;
-    /// Called once after the caller closed a call that was queued or running.
-    fn caller_left(self: Arc<Self>, closed_while: ClosedWhile, expired: bool);
+    /// The outcome, or the waiter is left there: `waker`, to be called on the loop `home` if there
+    /// is one.
+    fn poll(&self, waker: &Waker, home: Option<&Home>) -> Poll<Finished<T>>;
+    /// The caller gives up, because its deadline has passed or it was dropped; once, and not after
+    /// `poll` was ready.
+    fn leave(self: Arc<Self>, expired: bool) -> Left<T>;
 }
 
 enum State<T> {
@@ -70,14 +88,20 @@ enum State<T> {
 #[must_use = "dropping a call cancels it"]
 pub struct Call<T> {
     state: State<T>,
+    submitted: Option<Instant>,
     expiry: Option<Expiry>,
     timings: Timings,
 }
 
 impl<T> Call<T> {
-    pub(crate) fn pending(cell: Arc<dyn CallCell<T>>, expiry: Option<Expiry>) -> Self {
+    pub(crate) fn pending(
+        cell: Arc<dyn CallCell<T>>,
+        submitted: Instant,
+        expiry: Option<Expiry>,
+    ) -> Self {
         Self {
             state: State::Pending(cell),
+            submitted: Some(submitted),
             expiry,
             timings: Timings::default(),
         }
@@ -86,6 +110,7 @@ impl<T> Call<T> {
     pub(crate) fn refused(error: SubmitError) -> Self {
         Self {
             state: State::Refused(error),
+            submitted: None,
             expiry: None,
             timings: Timings::default(),
         }
@@ -110,27 +135,29 @@ impl<T> Call<T> {
         self.timings
     }
 
-    fn finish(&mut self, finished: Finished<T>) -> Result<T, CallError> {
+    /// Keeps the times; `now` is when the waiting task saw the outcome.
+    fn finish(&mut self, finished: Finished<T>, now: Instant) -> Result<T, CallError> {
+        let Finished {
+            result,
+            started,
+            ended,
+        } = finished;
         self.state = State::Finished;
         self.expiry = None;
         self.timings = Timings {
-            queue: finished.queue,
-            service: finished.service,
-            wake: finished.at.elapsed(),
+            queue: started.saturating_duration_since(self.submitted.unwrap_or(started)),
+            service: ended.saturating_duration_since(started),
+            wake: now.saturating_duration_since(ended),
         };
-        finished.result
+        result
     }
 
-    /// Closes the cell; what was already there wins over the reason for closing.
-    fn close(&mut self, cell: &Arc<dyn CallCell<T>>, expired: bool) -> Result<Finished<T>, bool> {
-        self.state = State::Finished;
-        let (closed_while, outcome) = cell.slot().close();
-        if let Some(finished) = outcome {
-            return Ok(finished);
+    /// Gives the call up, if it is pending.
+    fn leave(&mut self, expired: bool) -> Option<Left<T>> {
+        match std::mem::replace(&mut self.state, State::Finished) {
+            State::Pending(cell) => Some(cell.leave(expired)),
+            State::Refused(_) | State::Finished => None,
         }
-        let running = closed_while == ClosedWhile::Running;
-        Arc::clone(cell).caller_left(closed_while, expired);
-        Err(running)
     }
 }
 
@@ -142,19 +169,17 @@ impl<T> Future for Call<T> {
     /// When polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let call = &mut *self;
-        let cell = match &call.state {
-            State::Pending(cell) => Arc::clone(cell),
-            State::Refused(_) => {
-                let State::Refused(error) = std::mem::replace(&mut call.state, State::Finished)
-                else {
-                    unreachable!("matched above")
-                };
-                return Poll::Ready(Err(CallError::Rejected(error)));
-            }
-            State::Finished => panic!("a call was polled after it had ended"),
+        let State::Pending(cell) = &call.state else {
+            return match std::mem::replace(&mut call.state, State::Finished) {
+                State::Refused(error) => Poll::Ready(Err(CallError::Rejected(error))),
+                _ => panic!("a call was polled after it had ended"),
+            };
         };
-        if let Poll::Ready(finished) = cell.slot().poll(context) {
-            return Poll::Ready(call.finish(finished));
+        let here = event_loop::try_current();
+        let home = here.as_deref().map(event_loop::Local::shared);
+        if let Poll::Ready(finished) = cell.poll(context.waker(), home) {
+            let now = here.map_or_else(Instant::now, |here| here.now());
+            return Poll::Ready(call.finish(finished, now));
         }
         let expired = call
             .expiry
@@ -164,21 +189,20 @@ impl<T> Future for Call<T> {
             return Poll::Pending;
         }
         call.expiry = None;
-        Poll::Ready(match call.close(&cell, true) {
-            Ok(finished) => call.finish(finished),
-            Err(running) => Err(CallError::DeadlineExceeded { running }),
+        Poll::Ready(match call.leave(true) {
+            Some(Left::Done(finished)) => call.finish(finished, Instant::now()),
+            left => Err(CallError::DeadlineExceeded {
+                running: matches!(left, Some(Left::Running)),
+            }),
         })
     }
 }
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
-        if let State::Pending(cell) = &self.state {
-            let cell = Arc::clone(cell);
-            // An outcome that nobody waits for is dropped here, on the caller's thread. Its panic
-            // would end the task's loop, or the process if the task is being dropped.
-            drop_quietly(self.close(&cell, false));
-        }
+        // An outcome that nobody waits for is dropped here, on the caller's thread. Its panic
+        // would end the task's loop, or the process if the task is being dropped.
+        drop_quietly(self.leave(false));
     }
 }
 

@@ -28,6 +28,7 @@
 
 mod async_fd;
 mod io;
+mod letter;
 mod local;
 mod main_waker;
 mod net;
@@ -38,17 +39,21 @@ mod wheel;
 
 pub use async_fd::AsyncFd;
 pub use io::Direction;
+pub(crate) use local::try_current;
 pub use mio::Interest;
 pub use net::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub(crate) use shared::Shared;
 pub use shared::{LoopGone, LoopHandle};
 pub use task::Task;
 pub(crate) use timer::Alarm;
 pub use timer::{TimedOut, Timer, sleep, timeout};
 
-use crate::call::wake_quietly;
-use crate::pool::drop_quietly;
+use crate::quiet::{drop_quietly, wake_quietly};
+use crate::spin::Spin;
 use crate::stats::Durations;
-use local::{Entered, Local, Posted};
+use letter::Letter;
+pub(crate) use local::Local;
+use local::{Entered, Posted};
 use main_waker::MainWaker;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -68,6 +73,10 @@ const TASKS_PER_TURN: usize = 512;
 const INBOX_PER_TURN: usize = 512;
 /// Timers fired per turn.
 const TIMERS_PER_TURN: usize = 512;
+/// Tasks polled between two looks at the clock.
+const TASKS_PER_CLOCK: usize = 16;
+/// While calls come home turn after turn, the OS is asked for events only so often.
+const TURNS_PER_POLL: u32 = 32;
 /// Posted closures run per turn.
 const POSTED_PER_TURN: usize = 512;
 /// Ready sources that a task may use each time it is polled, before the others have their turn.
@@ -110,8 +119,17 @@ impl EventLoop {
     ///
     /// When no file descriptor is left for the poll and the wake fd.
     pub fn new() -> Result<Self> {
+        Self::with_spin(Spin::default())
+    }
+
+    /// As [`new`](Self::new), with a limit on how long the loop may look again before it sleeps.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_spin(spin: Spin) -> Result<Self> {
         Ok(Self {
-            local: Rc::new(Local::new()?),
+            local: Rc::new(Local::new(spin)?),
         })
     }
 
@@ -146,7 +164,7 @@ impl EventLoop {
         let waker = Waker::from(Arc::clone(&woken));
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
-        let mut turn_began = Instant::now();
+        self.local.begin();
         loop {
             self.local.budget.set(SOURCES_PER_POLL);
             if woken.take()
@@ -156,7 +174,7 @@ impl EventLoop {
             }
             self.local.run_ready();
             self.local.run_posted();
-            turn_began = self.local.wait(turn_began, woken.is_set());
+            self.local.wait(woken.is_set());
         }
     }
 
@@ -168,14 +186,26 @@ impl EventLoop {
 }
 
 impl Local {
+    /// The first turn of a `block_on` begins.
+    fn begin(&self) {
+        let now = Instant::now();
+        self.turn_began.set(now);
+        self.clock.set(now);
+    }
+
     /// Polls tasks that are due, but not those that become due meanwhile without end.
     fn run_ready(&self) {
-        for _ in 0..TASKS_PER_TURN {
+        for polled in 1..=TASKS_PER_TURN {
             let Some(due) = self.ready.borrow_mut().pop_front() else {
                 return;
             };
             self.budget.set(SOURCES_PER_POLL);
             due.run();
+            if polled.is_multiple_of(TASKS_PER_CLOCK) {
+                let now = Instant::now();
+                self.clock.set(now);
+                self.visits.borrow_mut().turn_ended(now);
+            }
         }
     }
 
@@ -200,26 +230,28 @@ impl Local {
             || !self.posted_next.borrow().is_empty()
     }
 
-    /// Ends a turn: sleeps if there is nothing to do, then collects what has happened. Gives the
-    /// moment at which the next turn began.
-    fn wait(&self, turn_began: Instant, main_is_due: bool) -> Instant {
+    /// Ends a turn, after a sleep if there is nothing to do, and collects what has happened.
+    fn wait(&self, main_is_due: bool) {
         let now = Instant::now();
         self.lag
             .borrow_mut()
-            .record(now.saturating_duration_since(turn_began));
+            .record(now.saturating_duration_since(self.turn_began.get()));
         self.turns.set(self.turns.get() + 1);
-        let chain = self.shared().mailbox().chain();
-        let timeout = if main_is_due || self.has_work() || !chain.arm() {
-            Some(Duration::ZERO)
+        self.visits.borrow_mut().turn_ended(now);
+        let is_busy = main_is_due || self.has_work();
+        let came = is_busy || self.look_again();
+        let unpolled = self.turns_unpolled.get() + 1;
+        let polled = if came && !is_busy && unpolled < TURNS_PER_POLL {
+            self.turns_unpolled.set(unpolled);
+            Ok(true)
         } else {
-            self.timers.until_next(now)
+            self.turns_unpolled.set(0);
+            self.poll(came, now)
         };
-        if timeout != Some(Duration::ZERO) {
-            self.sleeps.set(self.sleeps.get() + 1);
-        }
-        let polled = self.driver.turn(timeout);
-        let began = Instant::now();
         self.take_inbox();
+        let began = Instant::now();
+        self.turn_began.set(began);
+        self.clock.set(began);
         self.fire_timers(began);
         self.posted
             .borrow_mut()
@@ -227,20 +259,53 @@ impl Local {
         if let Err(error) = polled {
             panic!("the event loop cannot wait for events any more: {error}");
         }
-        began
     }
 
-    /// Moves what other threads sent to the ready tasks, bounded; this disarms the inbox.
+    /// Whether something is in the inbox, or comes from anywhere if that is worth waiting for.
+    fn look_again(&self) -> bool {
+        let chain = self.shared().mailbox().chain();
+        if chain.is_waiting() {
+            return true;
+        }
+        let mut patience = self.patience.borrow_mut();
+        // An error of the poll shows again in the next one.
+        let events = || self.driver.turn(Some(Duration::ZERO)).unwrap_or(false);
+        patience.is_worth_a_try() && patience.look_again(|| chain.is_waiting(), events)
+    }
+
+    /// Asks the OS for events; sleeps until there are any if nothing else is to be done.
+    fn poll(&self, came: bool, now: Instant) -> Result<bool> {
+        if !came {
+            // The last look comes before the inbox is armed: it may wake a worker, whose call
+            // then finds this loop asleep or still awake, and both are right.
+            self.visits.borrow_mut().leave();
+        }
+        let timeout = if came || !self.shared().mailbox().chain().arm() {
+            Some(Duration::ZERO)
+        } else {
+            self.timers.until_next(now)
+        };
+        if timeout != Some(Duration::ZERO) {
+            self.sleeps.set(self.sleeps.get() + 1);
+        }
+        self.driver.turn(timeout)
+    }
+
+    /// Takes what other threads sent, bounded; this disarms the inbox.
     fn take_inbox(&self) {
         self.shared().mailbox().wake_fd().acknowledge_edge();
-        let mut rest = self.rest.borrow_mut();
-        let mut ready = self.ready.borrow_mut();
         for _ in 0..INBOX_PER_TURN {
+            let mut rest = self.rest.borrow_mut();
             if rest.is_empty() {
                 *rest = self.shared().mailbox().chain().take();
             }
-            let Some(due) = rest.next() else { return };
-            ready.push_back(due);
+            let letter = rest.next();
+            drop(rest);
+            match letter {
+                Some(Letter::Task(due)) => self.ready.borrow_mut().push_back(due),
+                Some(Letter::Call(call)) => call.open(),
+                None => return,
+            }
         }
     }
 
@@ -314,14 +379,15 @@ impl Local {
     /// spawn others for ever.
     fn drop_due(&self) {
         for _ in 0..TASKS_PER_TURN {
-            let mut due: VecDeque<_> = std::mem::take(&mut *self.ready.borrow_mut());
-            due.extend(self.rest.replace(crate::inbox::chain::Taken::empty()));
-            due.extend(self.shared().mailbox().chain().take());
-            if due.is_empty() {
+            let due: VecDeque<_> = std::mem::take(&mut *self.ready.borrow_mut());
+            let mut letters: Vec<_> = self.rest.take().collect();
+            letters.extend(self.shared().mailbox().chain().take());
+            if due.is_empty() && letters.is_empty() {
                 return;
             }
-            // Dropping a due task drops its future, which may wake or spawn others.
-            drop(due);
+            // Dropping a due task drops its future, which may wake or spawn others; a finished
+            // call may hold the last waker of a task.
+            drop((due, letters));
         }
     }
 }

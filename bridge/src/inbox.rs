@@ -26,17 +26,22 @@
 //! ```
 
 pub(crate) mod chain;
+pub(crate) mod envelope;
 
+use crate::spin::{Patience, Spin};
+use crate::visits::{Tended, Visits};
 use crate::wake::WakeFd;
 use chain::{Chain, Node, Pushed, Taken};
+use envelope::Envelope;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, event};
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// What producers and the consumer share: the chain and the wake fd.
 ///
@@ -92,39 +97,6 @@ impl<N: Node> Mailbox<N> {
     }
 }
 
-/// A message and its link, in one allocation.
-#[derive(Debug)]
-struct Letter<T> {
-    next: *mut (),
-    message: T,
-}
-
-// SAFETY: `next` is only touched by the chain, under `Node`'s contract; the message is `Send`.
-unsafe impl<T: Send> Send for Letter<T> {}
-
-// SAFETY: `Box::into_raw` and `from_raw` give up and take back one heap place, aligned for a
-// pointer field; `next` is private to these functions; `Letter` is `Send`.
-unsafe impl<T: Send> Node for Box<Letter<T>> {
-    fn into_raw(self) -> NonNull<()> {
-        NonNull::from(Box::leak(self)).cast()
-    }
-
-    unsafe fn from_raw(raw: NonNull<()>) -> Self {
-        // SAFETY: the caller promises that `raw` came from `into_raw` and is taken back once.
-        unsafe { Box::from_raw(raw.cast::<Letter<T>>().as_ptr()) }
-    }
-
-    unsafe fn set_next(raw: NonNull<()>, next: *mut ()) {
-        // SAFETY: the caller promises that `raw` is a given-up letter reached by this thread alone.
-        unsafe { (*raw.cast::<Letter<T>>().as_ptr()).next = next };
-    }
-
-    unsafe fn next(raw: NonNull<()>) -> *mut () {
-        // SAFETY: as in `set_next`.
-        unsafe { (*raw.cast::<Letter<T>>().as_ptr()).next }
-    }
-}
-
 /// Makes an inbox and its first sender.
 ///
 /// # Errors
@@ -140,6 +112,8 @@ pub fn inbox<T: Send>() -> io::Result<(Inbox<T>, Sender<T>)> {
         Inbox {
             mailbox,
             rest: Taken::empty(),
+            visits: RefCell::default(),
+            patience: Patience::new(Spin::Off),
         },
         sender,
     ))
@@ -148,9 +122,12 @@ pub fn inbox<T: Send>() -> io::Result<(Inbox<T>, Sender<T>)> {
 /// The receiving end; lives on the loop's thread. See the [module](self).
 #[derive(Debug)]
 pub struct Inbox<T: Send> {
-    mailbox: Arc<Mailbox<Box<Letter<T>>>>,
+    mailbox: Arc<Mailbox<Envelope<T>>>,
     /// Taken from the chain, not yet handled.
-    rest: Taken<Box<Letter<T>>>,
+    rest: Taken<Envelope<T>>,
+    /// The pools that were asked to answer here since it was last armed.
+    visits: RefCell<Visits>,
+    patience: Patience,
 }
 
 impl<T: Send> Inbox<T> {
@@ -169,25 +146,70 @@ impl<T: Send> Inbox<T> {
     /// it runs.
     pub fn drain_disarmed(&mut self, limit: usize, mut handle: impl FnMut(T)) -> usize {
         self.mailbox.wake.acknowledge_edge();
+        self.look_at_pools();
         let mut handled = 0;
         while handled < limit {
             if self.rest.is_empty() {
                 self.rest = self.mailbox.chain.take();
             }
-            let Some(letter) = self.rest.next() else {
+            let Some(envelope) = self.rest.next() else {
                 break;
             };
             handled += 1;
-            handle(letter.message);
+            handle(envelope.open());
         }
         handled
     }
 
     /// Says that the loop is about to sleep: from now on a message rings the fd. False when
     /// messages wait: poll without sleeping and drain.
+    ///
+    /// With [`spin`](Self::spin) it looks again for a moment first.
     #[must_use = "when it is false the loop must not sleep"]
     pub fn arm(&mut self) -> bool {
-        self.rest.is_empty() && self.mailbox.chain.arm()
+        if !self.rest.is_empty() {
+            return false;
+        }
+        self.look_at_pools();
+        if self.patience.is_worth_a_try()
+            && self
+                .patience
+                .look_again(|| self.mailbox.chain.is_waiting(), || false)
+        {
+            return false;
+        }
+        self.visits.get_mut().leave();
+        self.mailbox.chain.arm()
+    }
+
+    /// How long [`arm`](Self::arm) may look for messages again before the loop sleeps; default
+    /// [`Spin::Off`], since it delays the loop's sockets and timers for as long.
+    #[must_use]
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.patience = Patience::new(spin);
+        self
+    }
+
+    /// Where workers send.
+    pub(crate) fn outlet(&self) -> Arc<Mailbox<Envelope<T>>> {
+        Arc::clone(&self.mailbox)
+    }
+
+    /// Notes a call whose outcome comes here. This loop looks after the pool while it is awake; once
+    /// it is armed it may sleep without another look.
+    pub(crate) fn look_after<P: Tended + 'static>(&self, pool: &Arc<P>) {
+        if self.mailbox.chain.is_armed() {
+            pool.work_was_queued();
+        } else {
+            self.visits.borrow_mut().submitted(pool);
+        }
+    }
+
+    fn look_at_pools(&mut self) {
+        let visits = self.visits.get_mut();
+        if !visits.is_empty() {
+            visits.turn_ended(Instant::now());
+        }
     }
 
     /// Makes the fd unreadable again. Only loops that watch it level-triggered need this, before
@@ -254,7 +276,7 @@ impl<T: Send> event::Source for Inbox<T> {
 /// The sending end; any thread, cheap to clone.
 #[derive(Debug)]
 pub struct Sender<T: Send> {
-    mailbox: Arc<Mailbox<Box<Letter<T>>>>,
+    pub(crate) mailbox: Arc<Mailbox<Envelope<T>>>,
 }
 
 impl<T: Send> Sender<T> {
@@ -264,13 +286,9 @@ impl<T: Send> Sender<T> {
     ///
     /// Gives the message back when the inbox is gone.
     pub fn send(&self, message: T) -> Result<(), Closed<T>> {
-        let letter = Box::new(Letter {
-            next: ptr::null_mut(),
-            message,
-        });
         self.mailbox
-            .push(letter)
-            .map_err(|letter| Closed(letter.message))
+            .push(Envelope::letter(message))
+            .map_err(|envelope| Closed(envelope.open()))
     }
 }
 

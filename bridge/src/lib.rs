@@ -38,8 +38,11 @@ pub mod inbox;
 #[cfg(all(test, pontoon_loom))]
 mod models;
 pub mod pool;
+mod quiet;
+mod spin;
 mod stats;
 mod sync;
+mod visits;
 mod wake;
 
 pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Timings, call};
@@ -47,4 +50,5 @@ pub use error::{BoxError, BuildError, CallError, SubmitError, panic_message};
 pub use event_loop::{EventLoop, LoopHandle, Timer};
 pub use inbox::{Closed, Inbox, Sender, inbox};
 pub use pool::{Pool, PoolBuilder, PoolStats, Session, SessionKind, ShutdownReport, Submission};
+pub use spin::Spin;
 pub use stats::Durations;

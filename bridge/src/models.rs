@@ -6,6 +6,7 @@
 //! (the sleeping loop, the queue, the parked thread) are stand-ins.
 
 mod chain;
+mod delivery;
 mod ending;
 mod idle;
 mod slot;

@@ -15,31 +15,38 @@
 //! ```
 
 mod builder;
+mod cell;
+pub(crate) mod claimant;
 pub(crate) mod ending;
+mod errand;
 pub(crate) mod idle;
 mod queue;
+mod serve;
 mod session;
 mod submission;
 mod watchdog;
 mod worker;
 
 pub use builder::PoolBuilder;
-pub(crate) use session::drop_quietly;
 pub use session::{Session, SessionKind};
 pub use submission::Submission;
 pub(crate) use worker::block_signals;
 
 use crate::admission::Admission;
 use crate::call::CallContext;
+use crate::spin::{Spin, wake_cost};
 use crate::stats::Counter;
+use crate::visits::{Progress, Tended};
+use crossbeam_utils::CachePadded;
 use ending::Ending;
 use idle::Idle;
 use queue::Queue;
+use serve::Bound;
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use watchdog::Watchdog;
 use worker::Job;
 
@@ -48,11 +55,12 @@ pub(crate) struct Core {
     name: String,
     threads: usize,
     session_idle: Duration,
+    spin: Spin,
     pub(crate) admission: Admission,
     queue: Queue,
-    idle: Idle,
+    idle: CachePadded<Idle>,
     watchdog: Watchdog,
-    ending: Ending,
+    ending: CachePadded<Ending>,
     /// Protects nothing but the moment between a look at `ending` and the wait for a change of it;
     /// nothing foreign runs under it.
     waiting: Mutex<()>,
@@ -62,28 +70,27 @@ pub(crate) struct Core {
 
 #[derive(Default)]
 struct Counters {
-    submitted: Counter,
     refused: Counter,
-    completed: Counter,
     panicked: Counter,
     expired: Counter,
     cancelled: Counter,
     late: Counter,
     sessions_opened: Counter,
-    workers: Vec<WorkerState>,
+    workers: Vec<CachePadded<Gauges>>,
 }
 
 /// What one worker says of itself, on cache lines of its own: it is written around every call.
 #[derive(Default)]
-#[repr(align(128))]
-struct WorkerState {
+struct Gauges {
     sessions: AtomicUsize,
     busy: AtomicBool,
+    /// Calls that ran to their end.
+    completed: AtomicU64,
 }
 
 impl Counters {
     fn new(threads: usize) -> Self {
-        let workers = (0..threads).map(|_| WorkerState::default()).collect();
+        let workers = (0..threads).map(|_| CachePadded::default()).collect();
         Self {
             workers,
             ..Self::default()
@@ -97,7 +104,7 @@ impl Counters {
     }
 
     fn sessions(&self) -> usize {
-        let sessions = |worker: &WorkerState| {
+        let sessions = |worker: &CachePadded<Gauges>| {
             // Relaxed: a statistic.
             worker.sessions.load(Relaxed)
         };
@@ -112,11 +119,26 @@ impl Counters {
 
     /// Workers that run foreign code now.
     fn busy(&self) -> usize {
-        let busy = |worker: &&WorkerState| {
+        let busy = |worker: &&CachePadded<Gauges>| {
             // Relaxed: a statistic.
             worker.busy.load(Relaxed)
         };
         self.workers.iter().filter(busy).count()
+    }
+
+    /// Notes a call that ran to its end.
+    fn call_completed(&self, worker: usize) {
+        let completed = &self.workers[worker].completed;
+        // Relaxed, Relaxed: a statistic with one writer.
+        completed.store(completed.load(Relaxed) + 1, Relaxed);
+    }
+
+    fn completed(&self) -> u64 {
+        let completed = |worker: &CachePadded<Gauges>| {
+            // Relaxed: a statistic.
+            worker.completed.load(Relaxed)
+        };
+        self.workers.iter().map(completed).sum()
     }
 }
 
@@ -135,13 +157,22 @@ impl Core {
         self.idle.wake_all();
     }
 
-    /// Adds a call that was let in, and sees to it that somebody takes it.
+    /// Adds a call that was let in. Whoever does must then see to it that a worker comes for it:
+    /// by [`work_was_queued`](Self::work_was_queued), or by tending the pool.
     fn queue_up(&self, job: Arc<dyn Job>) {
         self.queue.add(job);
-        self.idle.work_was_queued();
         if self.ending.nobody_comes() {
             self.queue.clear();
         }
+    }
+
+    /// Whether serving what waits takes longer than waking one more worker does.
+    fn is_backlogged(&self) -> bool {
+        let Some(service) = self.admission.service() else {
+            return true;
+        };
+        let waiting = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        service.saturating_mul(waiting) >= wake_cost()
     }
 
     fn worker_ended(&self) {
@@ -161,6 +192,45 @@ impl Core {
             .wait_timeout_while(waiting, limit, |()| self.ending.workers() > 0)
             .unwrap_or_else(PoisonError::into_inner);
         self.counters.busy().min(self.ending.workers())
+    }
+}
+
+impl Tended for Core {
+    fn tend(&self) {
+        self.idle.tend();
+    }
+
+    fn look(&self, progress: &mut Progress, now: Option<Instant>) {
+        if !self.idle.may_wake() || self.queue.is_empty() {
+            progress.since = None;
+            return;
+        }
+        let ended = self.admission.left();
+        if progress.since.is_none() || progress.ended != ended {
+            *progress = Progress { ended, since: now };
+        }
+        // A call of a short kind that hangs: the estimate says that the others are soon served.
+        let stands_still = || {
+            let (Some(since), Some(now)) = (progress.since, now) else {
+                return false;
+            };
+            now.saturating_duration_since(since) >= wake_cost()
+        };
+        let nobody_is_awake = self.idle.count() == self.threads;
+        if nobody_is_awake || self.is_backlogged() || stands_still() {
+            self.idle.work_was_queued();
+        }
+    }
+
+    fn leave(&self) {
+        self.idle.leave();
+        if !self.queue.is_empty() {
+            self.idle.work_was_queued();
+        }
+    }
+
+    fn work_was_queued(&self) {
+        self.idle.work_was_queued();
     }
 }
 
@@ -223,7 +293,7 @@ impl Drop for Owner {
 /// When the last handle is dropped the workers finish what is queued and end.
 pub struct Pool<S = ()> {
     owner: Arc<Owner>,
-    kind: Arc<SessionKind<S>>,
+    bound: Arc<Bound<S>>,
 }
 
 impl Pool {
@@ -239,7 +309,10 @@ impl<S: 'static> Pool<S> {
     pub fn with_sessions<S2: 'static>(&self, kind: SessionKind<S2>) -> Pool<S2> {
         Pool {
             owner: Arc::clone(&self.owner),
-            kind: Arc::new(kind),
+            bound: Arc::new(Bound {
+                core: Arc::clone(self.core()),
+                kind,
+            }),
         }
     }
 
@@ -280,9 +353,9 @@ impl<S: 'static> Pool<S> {
             threads: core.threads,
             idle: core.idle.count(),
             in_flight: core.admission.in_flight(),
-            submitted: counters.submitted.get(),
+            submitted: core.admission.entered(),
             refused: counters.refused.get(),
-            completed: counters.completed.get(),
+            completed: counters.completed(),
             panicked: counters.panicked.get(),
             expired: counters.expired.get(),
             cancelled: counters.cancelled.get(),
@@ -324,7 +397,7 @@ impl<S> Clone for Pool<S> {
     fn clone(&self) -> Self {
         Self {
             owner: Arc::clone(&self.owner),
-            kind: Arc::clone(&self.kind),
+            bound: Arc::clone(&self.bound),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The synchronisation primitives of the lock-free parts: `std`'s, or `loom`'s when the models run.
 //!
 //! Only the modules that the loom models drive (`inbox::chain`, `call::slot`, `pool::idle`,
-//! `pool::ending`) import
-//! from here; everything else uses `std` directly.
+//! `pool::ending`) import from here; everything else uses `std` directly.
 
 #[cfg(not(pontoon_loom))]
 mod imp {

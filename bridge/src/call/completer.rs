@@ -1,26 +1,30 @@
 //! The `Send` handle that finishes a call from any thread, once.
 
-use super::{Call, CallCell, CallContext, ClosedWhile, Finished, Refused, Slot};
-use crate::call::context::Cancellation;
+use super::{
+    Call, CallCell, CallContext, Cancellation, Closed, Finished, Home, Left, Posts, Refused, Slot,
+    settle,
+};
 use crate::error::CallError;
-use crate::pool::drop_quietly;
+use crate::inbox::envelope::{Header, Shared};
+use crate::quiet::{drop_quietly, wake_quietly};
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::task::{Poll, Waker};
+use std::time::Instant;
 
 /// Makes a call and the handle that completes it, for libraries that call back by themselves.
 pub fn call<T: Send + 'static>() -> (Call<T>, Completer<T>) {
+    let submitted = Instant::now();
     let cell = Arc::new(Cell {
-        slot: Slot::new(),
-        submitted: Instant::now(),
+        header: Header::of::<Arc<Cell<T>>>(),
+        slot: Slot::running(),
+        submitted,
     });
-    // A callback library has the call from the start: it is never skipped, only asked to stop.
-    cell.slot.start();
     (
-        Call::pending(cell.clone(), None),
+        Call::pending(cell.clone(), submitted, None),
         Completer {
             cell,
             held: Mutex::new(None),
@@ -28,17 +32,35 @@ pub fn call<T: Send + 'static>() -> (Call<T>, Completer<T>) {
     )
 }
 
+#[repr(C)]
 struct Cell<T> {
-    slot: Slot<Finished<T>>,
+    header: Header<()>,
+    slot: Slot<(), Finished<T>, Home>,
     submitted: Instant,
 }
 
+// SAFETY: `Cell` is `repr(C)`, its header comes first and is made for `Arc<Self>` in `call`; the only
+// envelope of a cell is made by the one completion that the slot takes.
+unsafe impl<T: Send> Shared<()> for Cell<T> {
+    fn open(self: Arc<Self>) {
+        // SAFETY: the envelope was made to deliver what `complete` owed, and is opened once.
+        if let Some(waiter) = unsafe { self.slot.take_waiter() } {
+            wake_quietly(waiter.waker);
+        }
+    }
+}
+
 impl<T: Send> CallCell<T> for Cell<T> {
-    fn slot(&self) -> &Slot<Finished<T>> {
-        &self.slot
+    fn poll(&self, waker: &Waker, home: Option<&Home>) -> Poll<Finished<T>> {
+        self.slot.poll(waker, home)
     }
 
-    fn caller_left(self: Arc<Self>, _: ClosedWhile, _: bool) {}
+    fn leave(self: Arc<Self>, _expired: bool) -> Left<T> {
+        match self.slot.close() {
+            Closed::Done(finished) => Left::Done(finished),
+            Closed::Running | Closed::Queued(_) => Left::Running,
+        }
+    }
 }
 
 impl<T: Send> Cancellation for Cell<T> {
@@ -125,16 +147,18 @@ impl<T: Send + 'static> Completer<T> {
     fn finish(&self, result: Result<T, CallError>) -> bool {
         // The place first: whoever is woken finds room.
         self.let_go();
-        let at = Instant::now();
-        let service = at.saturating_duration_since(self.cell.submitted);
         let finished = Finished {
             result,
-            queue: Duration::ZERO,
-            service,
-            at,
+            started: self.cell.submitted,
+            ended: Instant::now(),
         };
-        let (counter, value) = match self.cell.slot.complete(finished) {
-            Ok(()) => return true,
+        let mut posts = Posts::default();
+        let completed = self.cell.slot.complete(finished, |home| posts.keep(home));
+        let (counter, value) = match completed {
+            Ok(owed) => {
+                settle(Arc::clone(&self.cell), owed);
+                return true;
+            }
             Err(Refused::Second(value)) => (&REPEATED, value),
             Err(Refused::Late(value)) => (&LATE, value),
         };

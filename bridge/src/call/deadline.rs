@@ -2,10 +2,9 @@
 //! thread when some other executor does.
 
 use crate::event_loop;
-use crate::pool::drop_quietly;
+use crate::quiet::wake_quietly;
 use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -134,15 +133,6 @@ impl Clock {
                     .unwrap_or_else(PoisonError::into_inner),
             };
         }
-    }
-}
-
-/// A waker is code of whatever executor awaits the call; its panic must not end a thread that all
-/// other calls need.
-pub(crate) fn wake_quietly(waker: Waker) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        tracing::error!("a waker panicked: its executor may miss the end of a call");
-        drop_quietly(panic);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Readiness of sockets and foreign file descriptors, edge-triggered by `mio`.
 
 use super::local::{self, Local};
-use crate::call::wake_quietly;
+use crate::quiet::wake_quietly;
 use crate::wake::WakeFd;
 use mio::event::{Event, Source};
 use mio::unix::SourceFd;
@@ -121,15 +121,18 @@ impl Driver {
         })
     }
 
-    /// Waits for events for at most `timeout` (`None`: for ever) and wakes their tasks.
-    pub(super) fn turn(&self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits for events for at most `timeout` (`None`: for ever) and wakes their tasks; whether
+    /// there were any.
+    pub(super) fn turn(&self, timeout: Option<Duration>) -> io::Result<bool> {
         let mut events = self.events.borrow_mut();
         match self.poll.borrow_mut().poll(&mut events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(false),
             Ok(()) => {}
         }
+        let mut came = false;
         for event in events.iter().filter(|event| event.token() != WAKE) {
+            came = true;
             let (index, generation) = unpack(event.token());
             let source = self.sources.borrow().get(index).cloned();
             // An event of a source that has just gone must not touch the one that took its place.
@@ -137,7 +140,7 @@ impl Driver {
                 source.note_event(event);
             }
         }
-        Ok(())
+        Ok(came)
     }
 
     fn add(

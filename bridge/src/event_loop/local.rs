@@ -1,11 +1,14 @@
 //! What only the loop's own thread touches; no locks, no atomics.
 
 use super::io::Driver;
+use super::letter::Letter;
 use super::shared::Shared;
 use super::task::Due;
 use super::timer::Timers;
 use crate::inbox::chain::Taken;
+use crate::spin::{Patience, Spin};
 use crate::stats::Durations;
+use crate::visits::{Tended, Visits};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
+use std::time::Instant;
 
 pub(super) type Posted = Box<dyn FnOnce()>;
 
@@ -31,8 +35,8 @@ pub(crate) struct Local {
     pub(super) timers: Timers,
     /// Tasks to be polled, oldest wake first.
     pub(super) ready: RefCell<VecDeque<Due>>,
-    /// Taken from the inbox, not yet in `ready`.
-    pub(super) rest: RefCell<Taken<Due>>,
+    /// Taken from the inbox, not yet opened.
+    pub(super) rest: RefCell<Taken<Letter>>,
     /// To be run later in this turn.
     pub(super) posted: RefCell<VecDeque<Posted>>,
     /// To be run in the next turn.
@@ -41,13 +45,23 @@ pub(crate) struct Local {
     pub(super) tasks: RefCell<Slab<Option<Waker>>>,
     /// How often the task that runs now may still use a source that is ready.
     pub(super) budget: Cell<u32>,
+    /// The pools that tasks have submitted to since the loop last slept.
+    pub(super) visits: RefCell<Visits>,
+    pub(super) patience: RefCell<Patience>,
+    /// When this turn began.
+    pub(super) turn_began: Cell<Instant>,
+    /// When somebody last looked at the clock: in this turn, and not many tasks ago.
+    pub(super) clock: Cell<Instant>,
+    /// Turns since the OS was last asked for events.
+    pub(super) turns_unpolled: Cell<u32>,
     pub(super) lag: RefCell<Durations>,
     pub(super) turns: Cell<u64>,
     pub(super) sleeps: Cell<u64>,
 }
 
 impl Local {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(spin: Spin) -> io::Result<Self> {
+        let now = Instant::now();
         let shared = Arc::new(Shared::new()?);
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
@@ -62,6 +76,11 @@ impl Local {
             posted_next: RefCell::default(),
             tasks: RefCell::default(),
             budget: Cell::new(0),
+            visits: RefCell::default(),
+            patience: Patience::new(spin).into(),
+            turn_began: Cell::new(now),
+            clock: Cell::new(now),
+            turns_unpolled: Cell::new(0),
             lag: RefCell::default(),
             turns: Cell::new(0),
             sleeps: Cell::new(0),
@@ -72,8 +91,19 @@ impl Local {
         self.id
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The time, at most a few tasks old: reading the clock for each would show.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.get()
+    }
+
+    /// Notes a call that this loop's thread has submitted: the loop looks after the pool while it
+    /// is awake.
+    pub(crate) fn look_after<P: Tended + 'static>(&self, pool: &Arc<P>) {
+        self.visits.borrow_mut().submitted(pool);
     }
 }
 
@@ -91,7 +121,7 @@ thread_local! {
 }
 
 /// The loop that runs on this thread now.
-pub(super) fn try_current() -> Option<Rc<Local>> {
+pub(crate) fn try_current() -> Option<Rc<Local>> {
     CURRENT
         .try_with(|current| current.borrow().clone())
         .ok()
@@ -139,6 +169,9 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.0.take();
         let ended = CURRENT.try_with(|current| current.replace(before));
-        drop(ended);
+        if let Ok(Some(local)) = ended {
+            // This loop looks no more.
+            local.visits.borrow_mut().leave();
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! What other threads may reach of a loop: its inbox and its wake fd.
 
-use super::task::{Due, Link, schedule};
+use super::letter::Letter;
+use super::task::{Link, schedule};
 use crate::inbox::Mailbox;
+use crate::inbox::envelope::Envelope;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
 /// The part of a loop that is `Send`.
 #[derive(Debug)]
-pub(super) struct Shared {
-    mailbox: Mailbox<Due>,
+pub(crate) struct Shared {
+    mailbox: Mailbox<Letter>,
 }
 
 impl Shared {
@@ -19,8 +21,21 @@ impl Shared {
         })
     }
 
-    pub(super) fn mailbox(&self) -> &Mailbox<Due> {
+    pub(super) fn mailbox(&self) -> &Mailbox<Letter> {
         &self.mailbox
+    }
+
+    /// Has the loop open a finished call, which wakes whoever waits for it; any thread.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back when the loop is gone.
+    pub(crate) fn deliver(&self, call: Envelope<()>) -> Result<(), Envelope<()>> {
+        match self.mailbox.push(Letter::Call(call)) {
+            Err(Letter::Call(call)) => Err(call),
+            // What comes back is what was pushed.
+            Ok(()) | Err(Letter::Task(_)) => Ok(()),
+        }
     }
 }
 
@@ -53,7 +68,10 @@ impl LoopHandle {
             .metadata(Link::send())
             .spawn(|_| async move { f() }, schedule(&self.shared));
         task.detach();
-        self.shared.mailbox.push(due).map_err(|_husk| LoopGone)
+        self.shared
+            .mailbox
+            .push(Letter::Task(due))
+            .map_err(|_husk| LoopGone)
     }
 
     /// Spawns a task on the loop's thread: `make` travels, the future that it makes stays there

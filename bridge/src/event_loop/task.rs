@@ -1,5 +1,6 @@
 //! Tasks of a loop: `!Send` futures that are polled on the loop's thread only.
 
+use super::letter::Letter;
 use super::local::Local;
 use super::shared::Shared;
 use crate::inbox::chain::Node;
@@ -158,7 +159,7 @@ pub(super) fn schedule(shared: &Arc<Shared>) -> impl Fn(Due) + Send + Sync + 'st
     let shared = Arc::clone(shared);
     move |due| {
         if let Some(due) = super::local::push_if_current(&shared, due)
-            && let Err(orphan) = shared.mailbox().push(due)
+            && let Err(Letter::Task(orphan)) = shared.mailbox().push(Letter::Task(due))
         {
             if orphan.metadata().is_local {
                 // This thread was held up in the middle of a wake for longer than the loop

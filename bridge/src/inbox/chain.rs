@@ -133,6 +133,19 @@ impl<N: Node> Chain<N> {
         }
     }
 
+    /// Whether something is here, as far as this thread sees; the consumer only.
+    pub(crate) fn is_waiting(&self) -> bool {
+        // Relaxed: a look; `take` has the Acquire.
+        let head = self.head.load(Relaxed);
+        head != EMPTY && head != ARMED && head != CLOSED
+    }
+
+    /// Whether the consumer has armed it and nothing has come since; the consumer only.
+    pub(crate) fn is_armed(&self) -> bool {
+        // Relaxed: the consumer alone arms, so it cannot miss that.
+        self.head.load(Relaxed) == ARMED
+    }
+
     /// Takes all that is here, oldest first, and disarms; the consumer only.
     pub(crate) fn take(&self) -> Taken<N> {
         // Relaxed: a first look, so that an idle turn costs no write to a shared cache line. Only
@@ -211,6 +224,12 @@ impl<N: Node> Iterator for Taken<N> {
         self.first = unsafe { N::next(node) };
         // SAFETY: `node` left the list just now, so it is taken back once.
         Some(unsafe { N::from_raw(node) })
+    }
+}
+
+impl<N: Node> Default for Taken<N> {
+    fn default() -> Self {
+        Self::empty()
     }
 }
 

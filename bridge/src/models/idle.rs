@@ -1,7 +1,8 @@
 //! Submitters against workers that go idle: the class of tokio#8056.
 
 use super::Bell;
-use crate::pool::idle::{Claimant, Idle, Next, Unpark, Waiting};
+use crate::pool::claimant::{Claimant, Next, Waiting};
+use crate::pool::idle::{Idle, Unpark};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -38,6 +39,18 @@ impl Jobs {
         self.idle.work_was_queued();
     }
 
+    /// As a loop that tends: in its turn it wakes nobody, and before it sleeps it takes a last look.
+    fn submit_tending(&self, jobs: impl IntoIterator<Item = usize>) {
+        for job in jobs {
+            self.queue.lock().unwrap().push_back(job);
+            self.idle.tend();
+            self.idle.leave();
+            if !Waiting::is_empty(self) {
+                self.idle.work_was_queued();
+            }
+        }
+    }
+
     fn end(&self) {
         self.ending.store(true, SeqCst);
         loom::sync::atomic::fence(SeqCst);
@@ -56,6 +69,11 @@ impl Waiting for Jobs {
         self.queue.lock().unwrap().is_empty()
     }
 
+    /// Every job is short, as far as is known: only the protocol's other rules wake the next worker.
+    fn is_backlogged(&self) -> bool {
+        false
+    }
+
     fn is_ending(&self) -> bool {
         let ending = self.ending.load(SeqCst);
         loom::sync::atomic::fence(SeqCst);
@@ -63,20 +81,33 @@ impl Waiting for Jobs {
     }
 }
 
-/// A worker as `pool::worker::work` is one; ends with the queue.
-fn worker(jobs: &Arc<Jobs>, index: usize, run: impl Fn(usize) + 'static) -> thread::JoinHandle<()> {
+/// A worker as `pool::worker::work` is one; ends with the queue. If it `searches` it looks again before
+/// it sleeps.
+fn worker(
+    jobs: &Arc<Jobs>,
+    index: usize,
+    searches: bool,
+    run: impl Fn(usize) + 'static,
+) -> thread::JoinHandle<()> {
     let jobs = Arc::clone(jobs);
     thread::spawn(move || {
         let bell = Arc::new(Bell::default());
         let mut claimant = Claimant::new(&jobs.idle, index, Parked(Arc::clone(&bell)));
+        let mut searched = false;
         loop {
-            match claimant.next(&*jobs) {
-                Next::Run(job) => run(job),
+            match claimant.next(&*jobs, || searches && !searched) {
+                Next::Run(job) => {
+                    searched = false;
+                    run(job);
+                }
+                // One look, which `next` takes.
+                Next::Search => searched = true,
                 Next::Sleep => {
                     while jobs.idle.is_idle(index) {
                         bell.wait();
                     }
                     claimant.was_woken();
+                    searched = false;
                 }
                 Next::End => return,
             }
@@ -99,7 +130,7 @@ fn no_job_stays_queued_while_the_only_worker_goes_idle() {
     loom::model(|| {
         let jobs = Jobs::new(1);
         let run = end_after(&jobs, 2);
-        let worker = worker(&jobs, 0, run);
+        let worker = worker(&jobs, 0, false, run);
         let other = Arc::clone(&jobs);
         let submitter = thread::spawn(move || other.submit(1));
         jobs.submit(0);
@@ -113,7 +144,10 @@ fn no_job_stays_queued_while_both_workers_go_idle() {
     loom::model(|| {
         let jobs = Jobs::new(2);
         let run = end_after(&jobs, 2);
-        let workers = [worker(&jobs, 0, run.clone()), worker(&jobs, 1, run)];
+        let workers = [
+            worker(&jobs, 0, false, run.clone()),
+            worker(&jobs, 1, false, run),
+        ];
         jobs.submit(0);
         jobs.submit(1);
         workers
@@ -138,8 +172,66 @@ fn a_job_that_hangs_does_not_keep_the_next_one_from_an_idle_worker() {
             }
             ending(job);
         };
-        let workers = [worker(&jobs, 0, run.clone()), worker(&jobs, 1, run)];
+        let workers = [
+            worker(&jobs, 0, false, run.clone()),
+            worker(&jobs, 1, false, run),
+        ];
         (0..3).for_each(|job| jobs.submit(job));
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn no_job_stays_queued_while_a_worker_that_looked_again_goes_idle() {
+    loom::model(|| {
+        let jobs = Jobs::new(1);
+        let run = end_after(&jobs, 2);
+        let worker = worker(&jobs, 0, true, run);
+        jobs.submit(0);
+        jobs.submit(1);
+        worker.join().unwrap();
+    });
+}
+
+/// Both workers look again, but only one at a time does; the other one stands idle.
+#[test]
+fn a_submitter_relies_on_the_one_worker_that_looks_again() {
+    loom::model(|| {
+        let jobs = Jobs::new(2);
+        let run = end_after(&jobs, 2);
+        let workers = [
+            worker(&jobs, 0, true, run.clone()),
+            worker(&jobs, 1, true, run),
+        ];
+        jobs.submit(0);
+        jobs.submit(1);
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+    });
+}
+
+/// Each job returns only once both run, so both workers are needed. The jobs are short as far as is
+/// known, so the searcher leaves the second one to the loop that tends, and the loop that goes to sleep
+/// leaves it to the searcher: one of the two must see to it.
+#[test]
+fn a_searcher_and_a_loop_that_goes_to_sleep_do_not_leave_a_job_to_each_other() {
+    loom::model(|| {
+        let jobs = Jobs::new(2);
+        let running = [(), ()].map(|()| Arc::new(Bell::default()));
+        let ending = end_after(&jobs, 2);
+        let run = move |job: usize| {
+            running[job].ring();
+            running[1 - job].wait();
+            ending(job);
+        };
+        let workers = [
+            worker(&jobs, 0, false, run.clone()),
+            worker(&jobs, 1, false, run),
+        ];
+        jobs.submit_tending([0, 1]);
         workers
             .into_iter()
             .for_each(|worker| worker.join().unwrap());

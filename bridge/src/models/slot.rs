@@ -1,21 +1,35 @@
 //! Completing sides against the polling and leaving caller of a [`Slot`].
 
 use super::{Bell, Drops, Witness, waker};
-use crate::call::{ClosedWhile, Refused, Slot};
+use crate::call::{Closed, Owed, Refused, Slot};
 use loom::sync::Arc;
 use loom::thread;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-type Cell = Arc<Slot<Witness>>;
+/// No loop: whoever completes calls the waker itself.
+type NoHome = std::sync::Arc<()>;
+type Cell = Arc<Slot<Witness, Witness, NoHome>>;
+
+/// A call that somebody has already.
+fn running() -> Cell {
+    Arc::new(Slot::running())
+}
+
+/// Completes as a library's callback does.
+fn complete(slot: &Cell, witness: Witness) -> Result<(), Refused<()>> {
+    match slot.complete(witness, |_| unreachable!("no waiter has a home")) {
+        Ok(Owed::Wake(waker)) => waker.wake(),
+        Ok(Owed::Nothing) => {}
+        Ok(Owed::Deliver(())) => unreachable!("no waiter has a home"),
+        Err(Refused::Second(_)) => return Err(Refused::Second(())),
+        Err(Refused::Late(_)) => return Err(Refused::Late(())),
+    }
+    Ok(())
+}
 
 fn completing(slot: &Cell, drops: &Drops) -> thread::JoinHandle<Result<(), Refused<()>>> {
     let (slot, witness) = (Arc::clone(slot), drops.witness());
-    thread::spawn(move || {
-        slot.complete(witness).map_err(|refused| match refused {
-            Refused::Second(_) => Refused::Second(()),
-            Refused::Late(_) => Refused::Late(()),
-        })
-    })
+    thread::spawn(move || complete(&slot, witness))
 }
 
 /// Polls until the outcome is there, each time with the waker of another bell, and sleeps on the
@@ -26,15 +40,14 @@ fn wait_with_changing_wakers(slot: &Cell) -> Witness {
         // A new bell for the first two looks, then the same one.
         let bell = Arc::new(Bell::default());
         let waker = waker(&bell);
-        let mut context = Context::from_waker(&waker);
         for _ in 0..=polls {
-            if let Poll::Ready(witness) = slot.poll(&mut context) {
+            if let Poll::Ready(witness) = slot.poll(&waker, None) {
                 return witness;
             }
         }
         if polls == 1 {
             bell.wait();
-            let Poll::Ready(witness) = slot.poll(&mut context) else {
+            let Poll::Ready(witness) = slot.poll(&waker, None) else {
                 panic!("woken without an outcome");
             };
             return witness;
@@ -46,7 +59,7 @@ fn wait_with_changing_wakers(slot: &Cell) -> Witness {
 #[test]
 fn the_newest_waker_is_woken_or_the_outcome_is_seen() {
     loom::model(|| {
-        let slot: Cell = Arc::new(Slot::new());
+        let slot = running();
         let drops = Drops::default();
         let completing = completing(&slot, &drops);
         drop(wait_with_changing_wakers(&slot));
@@ -58,7 +71,7 @@ fn the_newest_waker_is_woken_or_the_outcome_is_seen() {
 #[test]
 fn of_two_completions_one_is_the_outcome_and_one_is_second() {
     loom::model(|| {
-        let slot: Cell = Arc::new(Slot::new());
+        let slot = running();
         let drops = Drops::default();
         let both = [completing(&slot, &drops), completing(&slot, &drops)];
         drop(wait_with_changing_wakers(&slot));
@@ -75,22 +88,21 @@ fn of_two_completions_one_is_the_outcome_and_one_is_second() {
 #[test]
 fn a_caller_that_leaves_gets_the_outcome_or_the_completing_side_keeps_it() {
     loom::model(|| {
-        let slot: Cell = Arc::new(Slot::new());
+        let slot = running();
         let drops = Drops::default();
-        assert!(slot.start());
         let both = [completing(&slot, &drops), completing(&slot, &drops)];
         let bell = Arc::new(Bell::default());
         let waker = waker(&bell);
-        let polled = slot.poll(&mut Context::from_waker(&waker));
+        let polled = slot.poll(&waker, None);
         let outcomes = match polled {
             Poll::Ready(witness) => {
                 drop(witness);
                 1
             }
             Poll::Pending => match slot.close() {
-                (ClosedWhile::Done, Some(_)) => 1,
-                (ClosedWhile::Running, None) => 0,
-                other => panic!("impossible: {:?}", other.0),
+                Closed::Done(_) => 1,
+                Closed::Running => 0,
+                Closed::Queued(_) => panic!("it was never queued"),
             },
         };
         let results = both.map(|side| side.join().unwrap());
@@ -109,23 +121,41 @@ fn a_caller_that_leaves_gets_the_outcome_or_the_completing_side_keeps_it() {
 #[test]
 fn a_call_that_is_closed_while_a_worker_takes_it_is_run_or_skipped_and_both_sides_agree() {
     loom::model(|| {
-        let slot: Cell = Arc::new(Slot::new());
         let drops = Drops::default();
+        let slot: Cell = Arc::new(Slot::new(drops.witness()));
         let worker = {
             let (slot, witness) = (Arc::clone(&slot), drops.witness());
             thread::spawn(move || {
-                let runs = slot.start();
+                let input = slot.start();
+                let runs = input.is_some();
+                drop(input);
                 if runs {
-                    drop(slot.complete(witness));
+                    drop(complete(&slot, witness));
                 }
                 runs
             })
         };
-        let (closed_while, outcome) = slot.close();
+        let closed = slot.close();
         let ran = worker.join().unwrap();
-        assert_eq!(ran, closed_while != ClosedWhile::Queued);
-        assert_eq!(outcome.is_some(), closed_while == ClosedWhile::Done);
-        drop((outcome, slot));
+        assert_eq!(ran, !matches!(closed, Closed::Queued(_)));
+        assert!(
+            !matches!(closed, Closed::Queued(None)),
+            "the input was gone"
+        );
+        drop((closed, slot));
+        assert_eq!(drops.count(), 2, "the input once, the outcome once");
+    });
+}
+
+#[test]
+fn the_input_of_a_call_that_nobody_took_or_left_goes_with_it() {
+    loom::model(|| {
+        let drops = Drops::default();
+        let slot: Cell = Arc::new(Slot::new(drops.witness()));
+        let other = Arc::clone(&slot);
+        let dropping = thread::spawn(move || drop(other));
+        drop(slot);
+        dropping.join().unwrap();
         assert_eq!(drops.count(), 1);
     });
 }

@@ -1,5 +1,6 @@
 //! A pool's settings, and the making of its threads.
 
+use super::serve::Bound;
 use super::session::SessionKind;
 use super::watchdog::{Watchdog, watch};
 use super::worker::work;
@@ -10,6 +11,7 @@ use crate::error::{BoxError, BuildError};
 use crate::pool::ending::Ending;
 use crate::pool::idle::Idle;
 use crate::pool::queue::Queue;
+use crate::spin::Spin;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fs;
 use std::panic::catch_unwind;
@@ -24,6 +26,7 @@ pub struct PoolBuilder<S = ()> {
     max_queue: usize,
     session_idle: Duration,
     stack_bytes: usize,
+    spin: Spin,
     kind: SessionKind<S>,
 }
 
@@ -46,6 +49,7 @@ impl PoolBuilder {
             max_queue: Self::DEFAULT_MAX_QUEUE,
             session_idle: Self::DEFAULT_SESSION_IDLE,
             stack_bytes: Self::DEFAULT_STACK_BYTES,
+            spin: Spin::default(),
             kind: SessionKind::new(|| Ok::<_, BoxError>(())),
         }
     }
@@ -82,6 +86,14 @@ impl<S: 'static> PoolBuilder<S> {
         self
     }
 
+    /// How long a worker that has run out of work may look again before it sleeps; default
+    /// [`Spin::Auto`]. On a machine with one CPU it is always off.
+    #[must_use]
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
+        self
+    }
+
     /// Gives each worker a session, opened on that worker on first use. It never leaves its thread
     /// and so need not be `Send`.
     #[must_use]
@@ -101,6 +113,7 @@ impl<S: 'static> PoolBuilder<S> {
             max_queue: self.max_queue,
             session_idle: self.session_idle,
             stack_bytes: self.stack_bytes,
+            spin: self.spin,
             kind,
         }
     }
@@ -128,6 +141,12 @@ impl<S: 'static> PoolBuilder<S> {
             let max = PoolBuilder::MAX_THREADS;
             return Err(self.invalid(format!("threads = {}: give 1 to {max}", self.threads)));
         }
+        if let Spin::For(limit) = self.spin
+            && limit > Spin::MAX
+        {
+            let max = Spin::MAX;
+            return Err(self.invalid(format!("spin for {limit:?}: give at most {max:?}")));
+        }
         match limit_below(self.threads + 1) {
             Some(limit) => Err(self.refused(limit)),
             None => Ok(()),
@@ -148,11 +167,12 @@ impl<S: 'static> PoolBuilder<S> {
         let core = Arc::new(Core {
             threads: self.threads,
             session_idle: self.session_idle,
+            spin: self.spin,
             admission: Admission::new(self.threads, self.max_queue),
             queue: Queue::new(self.max_queue),
-            idle: Idle::new(self.threads),
+            idle: Idle::new(self.threads).into(),
             watchdog,
-            ending: Ending::new(self.threads),
+            ending: Ending::new(self.threads).into(),
             waiting: Mutex::new(()),
             worker_ended: Condvar::new(),
             counters: Counters::new(self.threads),
@@ -163,14 +183,15 @@ impl<S: 'static> PoolBuilder<S> {
             let core = Arc::clone(&core);
             threads.execute(move || work(&core, index));
         }
+        let bound = Arc::new(Bound {
+            core: Arc::clone(&core),
+            kind: self.kind,
+        });
         let owner = Arc::new(Owner {
             core,
             _threads: Mutex::new(threads),
         });
-        Ok(Pool {
-            owner,
-            kind: Arc::new(self.kind),
-        })
+        Ok(Pool { owner, bound })
     }
 
     /// `threadpool` makes all its threads at once and panics when the OS refuses one.

@@ -1,9 +1,9 @@
 //! The hand-over between submitters and idle workers: who wakes whom, and how nobody is missed.
 //!
 //! Idle workers stand on a stack, so the most recently idle one is woken first and few stay hot. At
-//! most one worker *searches* (was woken and has not found its call yet); while one does, submitters
-//! wake nobody, and the searcher, once it has found a call, wakes the next one if more is queued
-//! (chained wake).
+//! most one worker *searches*: it was woken and has not found its call yet, or it has run out of work
+//! and looks again for a moment before it stands idle. While one does, submitters wake nobody, and
+//! the searcher, once it has found a call, wakes the next one if more is queued (chained wake).
 //!
 //! The claim protocol, which tokio#8056 and its kin got wrong:
 //!
@@ -17,7 +17,19 @@
 //! the worker sees the call. A submitter that relies on a searcher is safe for the same reason: the
 //! searcher stops searching, fences, and looks again. If it then finds something, it was relied on
 //! for all that is there, not just for the one call it takes: it wakes the next worker as a searcher
-//! does. [`Claimant`] is the worker's column; `models.rs` checks both with loom.
+//! does. [`Claimant`](super::claimant::Claimant) is the worker's column.
+//!
+//! A loop that submits has a third way: it *tends* the pool, and wakes nobody until its turn ends.
+//! While a loop tends it, a searcher that has found its call may leave short calls in the queue
+//! without waking the next worker, because the loop looks again before it sleeps:
+//!
+//! | searcher | loop |
+//! | --- | --- |
+//! | 1. stop searching | 1. stop tending |
+//! | 2. fence | 2. fence |
+//! | 3. nobody tends and more is queued → wake one | 3. nobody searches and more is queued → wake one |
+//!
+//! Again one of the two sees the other. `models.rs` checks all three columns with loom.
 
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -42,11 +54,13 @@ impl Unpark for Thread {
 /// The idle workers of one pool.
 #[derive(Debug)]
 pub(crate) struct Idle<W: Unpark = Thread> {
-    /// Protects the stack and every change of `summary`; held for a few instructions, never
+    /// Protects the stack, and with it the count in `summary`; held for a few instructions, never
     /// across foreign code.
     stack: Mutex<Vec<(usize, W)>>,
     /// `ONE_IDLE` × idle workers + `SEARCHING`: what submitters look at without the lock.
     summary: AtomicUsize,
+    /// Loops that tend this pool.
+    tending: AtomicUsize,
 }
 
 impl<W: Unpark> Idle<W> {
@@ -54,6 +68,7 @@ impl<W: Unpark> Idle<W> {
         Self {
             stack: Mutex::new(Vec::with_capacity(workers)),
             summary: AtomicUsize::new(0),
+            tending: AtomicUsize::new(0),
         }
     }
 
@@ -69,26 +84,42 @@ impl<W: Unpark> Idle<W> {
     pub(crate) fn work_was_queued(&self) {
         // SeqCst fence: partner of the ones in `stand_idle` and `found_work`.
         fence(SeqCst);
-        // Relaxed: ordered by the fence.
-        let summary = self.summary.load(Relaxed);
-        if summary & SEARCHING == 0 && summary >= ONE_IDLE {
+        if self.may_wake() {
             self.wake_one();
         }
     }
 
+    /// Whether somebody is idle and nobody searches, as far as this thread sees.
+    pub(crate) fn may_wake(&self) -> bool {
+        // Relaxed: a first look; where it must not miss anything, a fence comes before it.
+        let summary = self.summary.load(Relaxed);
+        summary & SEARCHING == 0 && summary >= ONE_IDLE
+    }
+
     fn wake_one(&self) {
         let mut stack = self.stack();
-        // Relaxed: changed only under the lock.
-        let summary = self.summary.load(Relaxed);
-        if summary & SEARCHING != 0 {
+        if stack.is_empty() {
             return;
         }
-        if let Some((_, thread)) = stack.pop() {
-            // Relaxed: under the lock; readers without it are ordered by their fences.
-            self.summary.store(summary - ONE_IDLE + SEARCHING, Relaxed);
-            drop(stack);
+        // Relaxed: readers without the lock are ordered by their fences.
+        if self.summary.fetch_or(SEARCHING, Relaxed) & SEARCHING != 0 {
+            return;
+        }
+        let woken = stack.pop();
+        // Relaxed: the count is changed only under the lock.
+        self.summary.fetch_sub(ONE_IDLE, Relaxed);
+        drop(stack);
+        if let Some((_, thread)) = woken {
             thread.unpark();
         }
+    }
+
+    /// A worker that ran out of work searches for a moment before it stands idle; false when
+    /// another one does already.
+    pub(crate) fn begin_search(&self) -> bool {
+        // Relaxed: whoever relies on this searcher is ordered by the fences of `stand_idle` and
+        // `found_work`, by one of which the search ends.
+        self.summary.fetch_or(SEARCHING, Relaxed) & SEARCHING == 0
     }
 
     /// A worker that found nothing stands idle. It must look at the queue once more before it
@@ -96,15 +127,11 @@ impl<W: Unpark> Idle<W> {
     pub(crate) fn stand_idle(&self, worker: usize, thread: W, was_searching: bool) {
         let mut stack = self.stack();
         stack.push((worker, thread));
-        // Relaxed: changed only under the lock.
-        let summary = self.summary.load(Relaxed) + ONE_IDLE;
-        let summary = if was_searching {
-            summary & !SEARCHING
-        } else {
-            summary
-        };
+        // Both changes at once: nobody sees the worker neither idle nor searching. The mark is
+        // this worker's own, so it is set.
+        let change = ONE_IDLE - usize::from(was_searching) * SEARCHING;
         // Relaxed: as in `wake_one`.
-        self.summary.store(summary, Relaxed);
+        self.summary.fetch_add(change, Relaxed);
         drop(stack);
         // SeqCst fence: partner of the one in `work_was_queued`.
         fence(SeqCst);
@@ -117,9 +144,8 @@ impl<W: Unpark> Idle<W> {
             return false;
         };
         stack.remove(at);
-        // Relaxed, Relaxed: changed only under the lock.
-        self.summary
-            .store(self.summary.load(Relaxed) - ONE_IDLE, Relaxed);
+        // Relaxed: the count is changed only under the lock.
+        self.summary.fetch_sub(ONE_IDLE, Relaxed);
         true
     }
 
@@ -128,123 +154,49 @@ impl<W: Unpark> Idle<W> {
         self.stack().iter().any(|(idle, _)| *idle == worker)
     }
 
-    /// The searcher found its call. It must then call
-    /// [`work_was_queued`](Self::work_was_queued) if more is queued.
+    /// The searcher found its call. It must then see to it that more calls in the queue have
+    /// somebody who comes for them.
     pub(crate) fn found_work(&self) {
-        let stack = self.stack();
-        // Relaxed, Relaxed: changed only under the lock.
-        self.summary
-            .store(self.summary.load(Relaxed) & !SEARCHING, Relaxed);
-        drop(stack);
-        // SeqCst fence: partner of the one in `work_was_queued`.
+        // Relaxed: ordered by the fence.
+        self.summary.fetch_and(!SEARCHING, Relaxed);
+        // SeqCst fence: partner of the ones in `work_was_queued` and `leave`.
+        fence(SeqCst);
+    }
+
+    /// A loop tends this pool from now on.
+    pub(crate) fn tend(&self) {
+        // Relaxed: a searcher that does not see it yet wakes one worker more.
+        self.tending.fetch_add(1, Relaxed);
+    }
+
+    /// Whether a loop looks again before it sleeps; asked after [`found_work`](Self::found_work).
+    pub(crate) fn is_tended(&self) -> bool {
+        // Relaxed: ordered by the fence in `found_work`.
+        self.tending.load(Relaxed) > 0
+    }
+
+    /// A loop tends this pool no longer. If anything is queued it must then call
+    /// [`work_was_queued`](Self::work_was_queued).
+    pub(crate) fn leave(&self) {
+        // Relaxed: ordered by the fence.
+        self.tending.fetch_sub(1, Relaxed);
+        // SeqCst fence: partner of the one in `found_work`.
         fence(SeqCst);
     }
 
     /// Wakes everybody, for shutdown.
     pub(crate) fn wake_all(&self) {
-        let workers = std::mem::take(&mut *self.stack());
+        let mut stack = self.stack();
+        let workers = std::mem::take(&mut *stack);
         // Relaxed: workers that wake now look at the shutdown flag before anything else.
-        self.summary.store(0, Relaxed);
+        self.summary.fetch_sub(workers.len() * ONE_IDLE, Relaxed);
+        drop(stack);
         workers.into_iter().for_each(|(_, thread)| thread.unpark());
     }
 
     /// Workers that stand idle now.
     pub(crate) fn count(&self) -> usize {
-        // Relaxed: a statistic.
+        // Relaxed: a statistic, or a hint.
         self.summary.load(Relaxed) / ONE_IDLE
-    }
-}
-
-/// Where a worker's calls come from, as the claim protocol sees it.
-pub(crate) trait Waiting {
-    type Job;
-    fn take(&self) -> Option<Self::Job>;
-    fn is_empty(&self) -> bool;
-    /// Whether the pool ends once this is empty.
-    fn is_ending(&self) -> bool;
-}
-
-/// What a worker does next.
-#[derive(Debug)]
-pub(crate) enum Next<J> {
-    /// Run this.
-    Run(J),
-    /// Park until [`Idle::is_idle`] is false, then say so with [`Claimant::was_woken`].
-    Sleep,
-    /// Nothing more will come.
-    End,
-}
-
-/// What others rely on this worker for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Duty {
-    Nothing,
-    /// It was woken to search, and `SEARCHING` is set on its behalf.
-    Searching,
-    /// It stopped searching, or was idle, while calls came in whose submitters relied on that.
-    Chaining,
-}
-
-/// A worker's side of the claim protocol.
-#[derive(Debug)]
-pub(crate) struct Claimant<'idle, W: Unpark> {
-    idle: &'idle Idle<W>,
-    worker: usize,
-    handle: W,
-    duty: Duty,
-}
-
-impl<'idle, W: Unpark> Claimant<'idle, W> {
-    pub(crate) fn new(idle: &'idle Idle<W>, worker: usize, handle: W) -> Self {
-        Self {
-            idle,
-            worker,
-            handle,
-            duty: Duty::Nothing,
-        }
-    }
-
-    /// Takes the next call, or puts the worker on the stack.
-    pub(crate) fn next<Q: Waiting>(&mut self, waiting: &Q) -> Next<Q::Job> {
-        loop {
-            // Before the look into the queue: what was queued before the end began is run.
-            let ending = waiting.is_ending();
-            if let Some(job) = waiting.take() {
-                self.pass_on(waiting);
-                return Next::Run(job);
-            }
-            if ending {
-                return Next::End;
-            }
-            let was_searching = self.duty == Duty::Searching;
-            self.duty = Duty::Nothing;
-            self.idle
-                .stand_idle(self.worker, self.handle.clone(), was_searching);
-            if waiting.is_empty() && !waiting.is_ending() {
-                return Next::Sleep;
-            }
-            self.duty = if self.idle.step_off(self.worker) {
-                Duty::Chaining
-            } else {
-                Duty::Searching
-            };
-        }
-    }
-
-    /// The worker was popped from the stack, and so searches.
-    pub(crate) fn was_woken(&mut self) {
-        self.duty = Duty::Searching;
-    }
-
-    /// Having taken a call, hands the duty on if there is more.
-    fn pass_on(&mut self, waiting: &impl Waiting) {
-        match std::mem::replace(&mut self.duty, Duty::Nothing) {
-            Duty::Nothing => return,
-            Duty::Searching => self.idle.found_work(),
-            Duty::Chaining => {}
-        }
-        if !waiting.is_empty() {
-            self.idle.work_was_queued();
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::worker::Job;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::AtomicIsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,7 +35,7 @@ pub(crate) struct Queue {
     sender: Sender<Queued>,
     receiver: Receiver<Queued>,
     /// May be below zero for a moment: a worker can remove a husk before its caller counts it.
-    husks: AtomicIsize,
+    husks: CachePadded<AtomicIsize>,
     husks_max: isize,
 }
 
@@ -45,7 +46,7 @@ impl Queue {
         Self {
             sender,
             receiver,
-            husks: AtomicIsize::new(0),
+            husks: CachePadded::new(AtomicIsize::new(0)),
             husks_max: isize::try_from(max_queue.max(64)).unwrap_or(isize::MAX),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::call::Interrupt;
 use crate::error::BoxError;
+use crate::quiet::drop_quietly;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub struct Session<S> {
     inner: S,
     suspect: bool,
     discard: bool,
+    /// The watchdog can reach an interrupter of it.
+    pub(super) interruptible: bool,
 }
 
 impl<S> Session<S> {
@@ -137,18 +140,24 @@ impl Sessions {
             inner,
             suspect: false,
             discard: false,
+            interruptible: false,
         }))
     }
 
     /// Puts a session back, unless the call asked to have it closed.
-    pub(crate) fn put<S: 'static>(&mut self, kind: &SessionKind<S>, session: Box<Session<S>>) {
+    pub(crate) fn put<S: 'static>(
+        &mut self,
+        kind: &SessionKind<S>,
+        session: Box<Session<S>>,
+        now: Instant,
+    ) {
         if session.discard {
             drop_quietly(session);
         } else {
             self.entries.push(Entry {
                 kind: kind.id,
                 session,
-                last_used: Instant::now(),
+                last_used: now,
             });
         }
     }
@@ -219,15 +228,6 @@ fn checked<S: 'static>(
     }
     drop_quietly(session);
     None
-}
-
-/// Dropping is foreign code too, be it a session, a call's input or its outcome: it may panic.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // Even the panic's own payload may panic when it is dropped; then it is leaked.
-        std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(panic))));
-        tracing::error!("dropping a session, or a value of foreign code, panicked");
-    }
 }
 
 impl<S> std::fmt::Debug for SessionKind<S> {

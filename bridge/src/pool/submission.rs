@@ -1,9 +1,14 @@
 //! A call that is described but not yet submitted.
 
-use super::worker::{Cell, Job};
+use super::cell::Cell;
+use super::errand::Errand;
+use super::worker::Job;
 use super::{Core, Pool, Session};
 use crate::call::{Call, CallContext, Expiry};
-use crate::error::SubmitError;
+use crate::error::{CallError, SubmitError};
+use crate::event_loop;
+use crate::inbox::Inbox;
+use crate::visits::Tended;
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -58,31 +63,89 @@ where
     /// returned call is refused already.
     pub fn submit(self) -> Call<T> {
         let core = self.pool.core();
-        if let Err(refused) = enter(core) {
-            core.counters.refused.add();
+        if let Err(refused) = core.enter() {
             return Call::refused(refused);
         }
-        core.counters.submitted.add();
-        let kind = Arc::clone(&self.pool.kind);
-        let cell = Arc::new(Cell::new(Arc::clone(core), kind, self.deadline, self.work));
+        let bound = Arc::clone(&self.pool.bound);
+        let cell = Arc::new(Cell::new(bound, self.deadline, self.work));
+        let here = event_loop::try_current();
+        let submitted = here.as_ref().map_or_else(Instant::now, |here| here.now());
         core.queue_up(Arc::clone(&cell) as Arc<dyn Job>);
-        Call::pending(cell, self.deadline.map(Expiry::new))
+        match here {
+            Some(here) => here.look_after(core),
+            None => core.work_was_queued(),
+        }
+        Call::pending(cell, submitted, self.deadline.map(Expiry::new))
+    }
+
+    /// Submits the call; its outcome becomes a message of `inbox`. For loops without futures: no
+    /// task, no waker, one allocation.
+    ///
+    /// `then` runs on the thread that [drains](Inbox::drain) the inbox, with the call's result, and
+    /// makes the message; when the inbox is gone it is dropped unrun. The call cannot be cancelled,
+    /// and a deadline ends it only while it waits in the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] when the pool is full or shutting down; then `then` is dropped unrun.
+    ///
+    /// ```
+    /// use mio::{Events, Interest, Poll, Token};
+    /// use pontoon_bridge::{Pool, inbox};
+    ///
+    /// let pool = Pool::named("sums").threads(2).build()?;
+    /// let mut poll = Poll::new()?;
+    /// let (mut inbox, _sender) = inbox::<(&str, u32)>()?;
+    /// poll.registry().register(&mut inbox, Token(0), Interest::READABLE)?;
+    ///
+    /// let name = "answer";
+    /// pool.call(|()| 6 * 7).submit_to(&inbox, move |result| (name, result.unwrap_or(0)))?;
+    ///
+    /// let mut events = Events::with_capacity(16);
+    /// let mut got = Vec::new();
+    /// while got.is_empty() {
+    ///     poll.poll(&mut events, None)?;
+    ///     inbox.drain(256, |message| got.push(message));
+    /// }
+    /// assert_eq!(got, [("answer", 42)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit_to<M, N>(self, inbox: &Inbox<M>, then: N) -> Result<(), SubmitError>
+    where
+        M: Send + 'static,
+        N: FnOnce(Result<T, CallError>) -> M + Send + 'static,
+    {
+        let core = self.pool.core();
+        core.enter()?;
+        let bound = Arc::clone(&self.pool.bound);
+        let outlet = inbox.outlet();
+        let errand = Errand::new(bound, self.deadline, self.work, outlet, then);
+        core.queue_up(Arc::new(errand));
+        inbox.look_after(core);
+        Ok(())
     }
 }
 
-fn enter(core: &Core) -> Result<(), SubmitError> {
-    if core.is_shutting_down() {
-        return Err(SubmitError::ShuttingDown {
-            pool: core.name.clone(),
-        });
+impl Core {
+    /// Takes a place, or says why there is none.
+    fn enter(&self) -> Result<(), SubmitError> {
+        let refused = if self.is_shutting_down() {
+            SubmitError::ShuttingDown {
+                pool: self.name.clone(),
+            }
+        } else {
+            match self.admission.enter() {
+                Ok(()) => return Ok(()),
+                Err(in_flight) => SubmitError::QueueFull {
+                    pool: self.name.clone(),
+                    in_flight,
+                    retry_after: self.admission.retry_after(),
+                },
+            }
+        };
+        self.counters.refused.add();
+        Err(refused)
     }
-    core.admission
-        .enter()
-        .map_err(|in_flight| SubmitError::QueueFull {
-            pool: core.name.clone(),
-            in_flight,
-            retry_after: core.admission.retry_after(),
-        })
 }
 
 impl<S, T, F> IntoFuture for Submission<'_, S, F>

@@ -41,7 +41,7 @@ pub(crate) fn watch(requests: &Receiver<Arc<dyn Job>>) {
         let interrupt = move || job.interrupt();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(interrupt)) {
             tracing::error!("an interrupt hook panicked");
-            super::session::drop_quietly(panic);
+            crate::quiet::drop_quietly(panic);
         }
     }
 }

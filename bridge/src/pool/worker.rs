@@ -1,281 +1,142 @@
 //! The worker thread: takes calls, runs foreign code, sleeps when there is none.
 
 use super::Core;
-use super::idle::{Claimant, Next, Waiting};
-use super::session::{Session, SessionKind, Sessions, drop_quietly};
-use crate::call::{
-    CallCell, CallContext, Cancellation, ClosedWhile, Finished, Interrupt, Refused, Slot,
-};
-use crate::error::{CallError, panic_message};
+use super::claimant::{Claimant, Next, Waiting};
+use super::session::Sessions;
+use crate::call::Posts;
+use crate::quiet::drop_quietly;
+use crate::spin::{Patience, cpus};
 use nix::sys::signal::{SigSet, Signal};
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A call as its worker sees it.
 pub(crate) trait Job: Send + Sync {
-    fn run(self: Arc<Self>, sessions: &mut Sessions);
+    fn run(self: Arc<Self>, worker: &mut Worker);
     /// Ends the call with `ShutDown` unless its caller has left.
-    fn shut_down(&self);
+    fn shut_down(self: Arc<Self>);
     /// Whether its caller left while it waited.
     fn is_husk(&self) -> bool;
     /// The caller of this running call left: stop it, on the watchdog's thread.
     fn interrupt(&self);
 }
 
-/// A call of a pool: state, work and outcome in one allocation.
-pub(crate) struct Cell<S, T, F> {
-    slot: Slot<Finished<T>>,
-    /// Protects the hand-over of the work to the worker or to a caller who leaves; no foreign code
-    /// runs under it.
-    work: Mutex<Option<F>>,
-    /// Protects the hand-over of the interrupter between worker and watchdog; no foreign code runs
-    /// under it.
-    interrupter: Mutex<Option<Arc<dyn Interrupt>>>,
-    core: Arc<Core>,
-    kind: Arc<SessionKind<S>>,
-    submitted: Instant,
-    deadline: Option<Instant>,
-    span: tracing::Span,
+/// A call that takes at least this long is learnt from by itself; of shorter ones, one stands for
+/// [`SHORT_CALLS_PER_SAMPLE`].
+const LONG_CALL: Duration = Duration::from_micros(10);
+const SHORT_CALLS_PER_SAMPLE: u32 = 16;
+
+/// What a worker keeps to itself.
+pub(crate) struct Worker {
+    index: usize,
+    pub(crate) sessions: Sessions,
+    pub(crate) posts: Posts,
+    patience: Patience,
+    calls: u32,
+    /// When the last call ended, if nothing but taking the next one has happened since: the clock
+    /// is read once per call.
+    ended: Option<Instant>,
 }
 
-impl<S, T, F> Cell<S, T, F> {
-    /// The work, with the lock released: dropping or running it is foreign code.
-    fn take_work(&self) -> Option<F> {
-        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        work.take()
-    }
-}
-
-impl<S, T, F> Cell<S, T, F>
-where
-    S: 'static,
-    T: Send + 'static,
-    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
-{
-    pub(crate) fn new(
-        core: Arc<Core>,
-        kind: Arc<SessionKind<S>>,
-        deadline: Option<Instant>,
-        work: F,
-    ) -> Self {
+impl Worker {
+    fn new(core: &Core, index: usize) -> Self {
         Self {
-            slot: Slot::new(),
-            work: Mutex::new(Some(work)),
-            interrupter: Mutex::new(None),
-            core,
-            kind,
-            submitted: Instant::now(),
-            deadline,
-            span: tracing::Span::current(),
+            index,
+            sessions: Sessions::new(core.session_idle),
+            posts: Posts::default(),
+            patience: Patience::new(core.spin),
+            calls: 0,
+            ended: None,
         }
     }
 
-    /// Gives the place back, then the outcome: whoever is woken finds room. False when nobody
-    /// waited any more.
-    fn finish(&self, result: Result<T, CallError>, started: Instant, at: Instant) -> bool {
-        let queue = started.saturating_duration_since(self.submitted);
-        let service = at.saturating_duration_since(started);
-        self.core.admission.leave();
-        let finished = Finished {
-            result,
-            queue,
-            service,
-            at,
-        };
-        if let Err(Refused::Late(late) | Refused::Second(late)) = self.slot.complete(finished) {
-            self.core.counters.late.add();
-            drop_quietly(late);
-            return false;
-        }
-        true
+    /// The moment at which a call begins.
+    pub(crate) fn now(&mut self) -> Instant {
+        self.ended.take().unwrap_or_else(Instant::now)
     }
 
-    /// Runs the foreign code; what it panics with does not get out.
-    fn serve(self: &Arc<Self>, work: F, sessions: &mut Sessions) -> Result<T, CallError> {
-        let opening = catch_unwind(AssertUnwindSafe(|| sessions.take(&self.kind)));
-        self.core
-            .counters
-            .sessions_opened
-            .add_many(sessions.take_opened());
-        let mut session = match opening {
-            Ok(Ok(session)) => session,
-            Ok(Err(error)) => {
-                drop_quietly(work);
-                return Err(CallError::SessionFailed(error));
-            }
-            Err(panic) => {
-                drop_quietly(work);
-                return Err(self.panicked(panic));
-            }
-        };
-        let interruptible = match self.publish_interrupter(&mut session) {
-            Ok(interruptible) => interruptible,
-            Err(panic) => {
-                // One by one: two panics at once would end the process.
-                drop_quietly(work);
-                drop_quietly(session);
-                return Err(self.panicked(panic));
-            }
-        };
-        let context = CallContext::new(Arc::clone(self) as Arc<dyn Cancellation>, self.deadline);
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut session, &context)));
-        if interruptible {
-            let unused = self.take_interrupter();
-            if unused.is_none() {
-                // The watchdog took it: its cancel may still be on the way and would hit the next
-                // call.
-                session.discard();
-            }
-            drop_quietly(unused);
-        }
-        match result {
-            Ok(value) => {
-                sessions.put(&self.kind, session);
-                Ok(value)
-            }
-            Err(panic) => {
-                drop_quietly(session);
-                Err(self.panicked(panic))
-            }
+    /// Notes that foreign code has returned.
+    pub(crate) fn call_ended(&mut self, core: &Core, began: Instant, ended: Instant) {
+        self.ended = Some(ended);
+        core.counters.call_completed(self.index);
+        let service = ended.saturating_duration_since(began);
+        if service >= LONG_CALL || self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) {
+            core.admission.learn(service);
         }
     }
 
-    /// Makes the session's interrupter reachable for the watchdog.
-    fn publish_interrupter(self: &Arc<Self>, session: &mut Session<S>) -> thread::Result<bool> {
-        let make = || self.kind.interrupter_of(session.get());
-        let Some(interrupter) = catch_unwind(AssertUnwindSafe(make))? else {
-            return Ok(false);
-        };
-        *self
-            .interrupter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(interrupter);
-        if self.slot.is_closed() {
-            // The caller left before there was anything to interrupt with: ask the watchdog again.
-            self.core
-                .watchdog
-                .interrupt(Arc::clone(self) as Arc<dyn Job>);
-        }
-        Ok(true)
+    /// Whether to look again before sleeping: where it has paid lately, and as long as there is a
+    /// CPU for it beside the workers that have real work.
+    fn may_search(&mut self, core: &Core) -> bool {
+        let awake = core.threads.saturating_sub(core.idle.count());
+        awake <= cpus() && self.patience.is_worth_a_try()
     }
 
-    fn take_interrupter(&self) -> Option<Arc<dyn Interrupt>> {
-        self.interrupter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    fn search(&mut self, core: &Core) {
+        self.ended = None;
+        self.patience
+            .look_again(|| !core.queue.is_empty(), || core.is_shutting_down());
     }
 
-    fn panicked(&self, panic: Box<dyn Any + Send>) -> CallError {
-        self.core.counters.panicked.add();
-        let message = panic_message(&*panic);
-        drop_quietly(panic);
-        tracing::error!(pool = self.core.name(), %message, "foreign code panicked");
-        CallError::Panicked { message }
-    }
-}
-
-impl<S, T, F> Job for Cell<S, T, F>
-where
-    S: 'static,
-    T: Send + 'static,
-    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
-{
-    fn run(self: Arc<Self>, sessions: &mut Sessions) {
-        if !self.slot.start() {
-            self.core.queue.husk_removed();
-            return;
-        }
-        let started = Instant::now();
-        let Some(work) = self.take_work() else { return };
-        if self.deadline.is_some_and(|deadline| deadline <= started) {
-            drop_quietly(work);
-            let late = Err(CallError::DeadlineExceeded { running: false });
-            if self.finish(late, started, Instant::now()) {
-                // Otherwise the caller has seen it by itself, and counted it.
-                self.core.counters.expired.add();
-            }
-            return;
-        }
-        // `serve` lets no panic of the library out; one of a log subscriber must not cost the call
-        // its outcome either.
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            let _in_the_request = self.span.enter();
-            self.serve(work, sessions)
-        }))
-        .unwrap_or_else(|panic| {
-            let message = panic_message(&*panic);
+    fn run(&mut self, core: &Core, job: Arc<dyn Job>) {
+        core.counters.set_busy(self.index, true);
+        // A panic that got here would end the thread, and with it a worker for good.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(self))) {
             drop_quietly(panic);
-            Err(CallError::Panicked { message })
-        });
-        self.core.counters.completed.add();
-        let ended = Instant::now();
-        let service = ended.saturating_duration_since(started);
-        self.core.admission.learn(service);
-        self.finish(result, started, ended);
-    }
-
-    fn shut_down(&self) {
-        if !self.slot.start() {
-            self.core.queue.husk_removed();
-            return;
         }
-        drop_quietly(self.take_work());
-        let now = Instant::now();
-        self.finish(Err(CallError::ShutDown), now, now);
-    }
-
-    fn is_husk(&self) -> bool {
-        self.slot.is_closed()
-    }
-
-    fn interrupt(&self) {
-        // Taken only while the call runs: the worker takes it back when the call returns.
-        if let Some(interrupter) = self.take_interrupter() {
-            interrupter.interrupt();
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(CALLS_PER_TIDYING) {
+            self.ended = None;
+            self.tidy(Instant::now());
         }
-    }
-}
-
-impl<S, T, F> CallCell<T> for Cell<S, T, F>
-where
-    S: 'static,
-    T: Send + 'static,
-    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
-{
-    fn slot(&self) -> &Slot<Finished<T>> {
-        &self.slot
+        core.counters.set_busy(self.index, false);
+        core.counters.sessions_open(self.index, self.sessions.len());
     }
 
-    fn caller_left(self: Arc<Self>, closed_while: ClosedWhile, expired: bool) {
-        let counters = &self.core.counters;
-        if expired {
-            counters.expired.add()
-        } else {
-            counters.cancelled.add()
-        }
-        if closed_while == ClosedWhile::Queued {
-            drop_quietly(self.take_work());
-            self.core.queue.husk_left_behind();
-            self.core.admission.leave();
-        } else if self.kind.is_interruptible() {
-            let core = Arc::clone(&self.core);
-            core.watchdog.interrupt(self);
+    /// Closes sessions that idled too long, and puts the signal mask right, which foreign code may
+    /// have changed.
+    fn tidy(&mut self, now: Instant) {
+        self.sessions.close_idle(now);
+        block_signals();
+    }
+
+    /// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile. True
+    /// when it was woken and so searches; false when it stepped off by itself.
+    fn sleep(&mut self, core: &Core) -> bool {
+        self.ended = None;
+        self.posts.let_go();
+        let close_time = self.sessions.close_time();
+        loop {
+            match close_time {
+                Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
+                None => thread::park(),
+            }
+            if !core.idle.is_idle(self.index) {
+                return true;
+            }
+            let now = Instant::now();
+            if close_time.is_some_and(|at| at <= now) {
+                // Closing is foreign code and may take its time: not while we look idle.
+                if !core.idle.step_off(self.index) {
+                    return true;
+                }
+                core.counters.set_busy(self.index, true);
+                self.tidy(now);
+                core.counters.set_busy(self.index, false);
+                core.counters.sessions_open(self.index, self.sessions.len());
+                return false;
+            }
         }
     }
-}
 
-impl<S, T, F> Cancellation for Cell<S, T, F>
-where
-    S: 'static,
-    T: Send + 'static,
-    F: Send + 'static,
-{
-    fn is_cancelled(&self) -> bool {
-        self.slot.is_closed()
+    fn end(&mut self, core: &Core) {
+        core.counters.set_busy(self.index, true);
+        self.sessions.close_all();
+        core.counters.set_busy(self.index, false);
+        core.counters.sessions_open(self.index, 0);
+        core.worker_ended();
     }
 }
 
@@ -288,6 +149,10 @@ impl Waiting for Core {
 
     fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    fn is_backlogged(&self) -> bool {
+        Core::is_backlogged(self)
     }
 
     fn is_ending(&self) -> bool {
@@ -303,66 +168,26 @@ const CALLS_PER_TIDYING: u32 = 256;
 pub(crate) fn work(core: &Arc<Core>, index: usize) {
     block_signals();
     let mut claimant = Claimant::new(&core.idle, index, thread::current());
-    let mut sessions = Sessions::new(core.session_idle);
-    let mut calls = 0_u32;
+    let mut worker = Worker::new(core, index);
+    let mut searched = false;
     loop {
-        match claimant.next(&**core) {
+        let may_search = || !std::mem::replace(&mut searched, true) && worker.may_search(core);
+        match claimant.next(&**core, may_search) {
             Next::Run(job) => {
-                core.counters.set_busy(index, true);
-                // A panic that got here would end the thread, and with it a worker for good.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(&mut sessions))) {
-                    drop_quietly(panic);
-                }
-                calls = calls.wrapping_add(1);
-                if calls.is_multiple_of(CALLS_PER_TIDYING) {
-                    sessions.close_idle(Instant::now());
-                    // Foreign code may have changed the mask. A system call each time would show.
-                    block_signals();
-                }
-                core.counters.set_busy(index, false);
-                core.counters.sessions_open(index, sessions.len());
+                worker.run(core, job);
+                searched = false;
             }
+            Next::Search => worker.search(core),
             Next::Sleep => {
-                if sleep(core, index, &mut sessions) {
+                if worker.sleep(core) {
                     claimant.was_woken();
                 }
+                searched = false;
             }
             Next::End => break,
         }
     }
-    core.counters.set_busy(index, true);
-    sessions.close_all();
-    core.counters.set_busy(index, false);
-    core.counters.sessions_open(index, 0);
-    core.worker_ended();
-}
-
-/// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile. True
-/// when it was woken and so searches; false when it stepped off by itself.
-fn sleep(core: &Core, index: usize, sessions: &mut Sessions) -> bool {
-    let close_time = sessions.close_time();
-    loop {
-        match close_time {
-            Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
-            None => thread::park(),
-        }
-        if !core.idle.is_idle(index) {
-            return true;
-        }
-        let now = Instant::now();
-        if close_time.is_some_and(|at| at <= now) {
-            // Closing is foreign code and may take its time: not while we look idle.
-            if !core.idle.step_off(index) {
-                return true;
-            }
-            core.counters.set_busy(index, true);
-            sessions.close_idle(now);
-            block_signals();
-            core.counters.set_busy(index, false);
-            core.counters.sessions_open(index, sessions.len());
-            return false;
-        }
-    }
+    worker.end(core);
 }
 
 /// Blocks every signal that can be blocked, except those that a thread raises by its own fault:

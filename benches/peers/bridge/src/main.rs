@@ -1,22 +1,36 @@
-//! What does a round trip of a no-op call through a pool cost, beside tokio and smol?
+//! What does a round trip through a pool cost, beside tokio, smol, actix, libuv and rayon?
 //!
-//! One loop thread keeps K calls in flight on W workers; each call does nothing and is awaited
-//! before the next. `peer-bridge` measures every peer for each K and W, interleaved, each run in a
-//! process of its own (so that no peer inherits another's threads), and prints the medians as
-//! Markdown tables. `peer-bridge one` is one such run.
+//! One loop thread keeps K calls in flight on W workers; each call does nothing, or takes 5 µs of
+//! CPU, or sleeps for 1 ms, and is awaited before the next. `peer-bridge` measures every peer in
+//! each cell of that grid, interleaved, each run in a process of its own, and prints the medians as
+//! Markdown. `peer-bridge one` is one such run.
 
+mod allocations;
+mod bars;
+mod case;
+mod meter;
 mod peers;
 mod report;
+mod runs;
+mod sample;
+mod window;
+mod work;
 
+use case::{Case, Cell};
 use clap::{Args, Parser, Subcommand};
 use peers::Peer;
-use report::{Case, Sample};
+use report::Setting;
+use runs::{Counter, Run};
 use std::error::Error;
 use std::io::{self, Write};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+use work::{Kind, calibrate};
 
 #[derive(Parser)]
-#[command(about = "Round trips of a no-op call: Pontoon's bridge beside tokio and smol")]
+#[command(
+    about = "Round trips through a pool: Pontoon's bridge beside its peers",
+    args_override_self = true
+)]
 struct Arguments {
     #[command(subcommand)]
     one: Option<One>,
@@ -30,43 +44,41 @@ struct All {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long each run measures, in milliseconds
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 350)]
     run_ms: u64,
+    /// How long each run warms up, in milliseconds
+    #[arg(long, default_value_t = 100)]
+    warm_up_ms: u64,
+    /// What calls do
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["noop", "cpu", "sleep"])]
+    kinds: Vec<Kind>,
+    /// Calls in flight
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 256, 4096])]
+    in_flight: Vec<usize>,
+    /// Worker threads
+    #[arg(long, value_delimiter = ',', default_values_t = [2, 4, 64])]
+    workers: Vec<usize>,
+    /// Who; by default all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    peers: Vec<Peer>,
 }
 
 #[derive(Subcommand)]
 enum One {
-    /// One run; prints the calls, the wall time in ns and the CPU time in ns
+    /// One run; prints what it found in one line
     One(Run),
 }
 
-/// One run.
-#[derive(Args, Clone, Copy)]
-struct Run {
-    /// Who
-    #[arg(long, value_enum)]
-    peer: Peer,
-    /// Calls in flight
-    #[arg(long)]
-    in_flight: usize,
-    /// Worker threads
-    #[arg(long)]
-    workers: usize,
-    /// How long to measure, in milliseconds
-    #[arg(long)]
-    run_ms: u64,
-}
-
-const IN_FLIGHT: [usize; 4] = [1, 16, 256, 4096];
-const WORKERS: [usize; 2] = [4, 64];
-
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// How long a counting run takes: it needs ratios, not precision.
+const COUNT_MS: u64 = 200;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.one {
-        Some(One::One(run)) => one(run),
-        None => all(&arguments.all),
+        Some(One::One(run)) => run.here(),
+        None => arguments.all.report(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,48 +90,68 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(run: Run) -> Outcome {
-    let sample = peers::run(run)?;
-    writeln!(io::stdout(), "{sample}")?;
-    Ok(())
-}
+impl All {
+    fn report(&self) -> Outcome {
+        let spin_iterations = calibrate()?;
+        let counter = Counter::find();
+        let cells = self.cells();
+        let mut cases = Vec::new();
+        for (done, cell) in cells.iter().enumerate() {
+            // Progress is for people; nothing depends on it.
+            let _ = writeln!(io::stderr(), "{} of {}: {cell}", done + 1, cells.len());
+            cases.push(self.case(*cell, spin_iterations, counter)?);
+        }
+        let cpus = std::thread::available_parallelism()?.get();
+        let setting = Setting {
+            cpus,
+            spin_iterations,
+            counter,
+        };
+        write!(io::stdout(), "{}", report::markdown(&cases, setting))?;
+        Ok(())
+    }
 
-fn all(all: &All) -> Outcome {
-    let mut cases = Vec::new();
-    for workers in WORKERS {
-        for in_flight in IN_FLIGHT {
-            let mut case = Case::new(in_flight, workers);
-            for _ in 0..all.rounds {
-                for peer in Peer::ALL {
-                    case.add(peer, in_a_process(all, peer, in_flight, workers)?);
+    fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for &kind in &self.kinds {
+            for &workers in &self.workers {
+                for &in_flight in &self.in_flight {
+                    cells.push(Cell {
+                        kind,
+                        in_flight,
+                        workers,
+                    });
                 }
             }
-            cases.push(case);
-            // Progress is for people; nothing depends on it.
-            let _ = write!(io::stderr(), ".");
         }
+        cells
     }
-    let _ = writeln!(io::stderr());
-    writeln!(io::stdout(), "{}", report::tables(&cases))?;
-    Ok(())
-}
 
-fn in_a_process(all: &All, peer: Peer, in_flight: usize, workers: usize) -> Outcome<Sample> {
-    let output = Command::new(std::env::current_exe()?)
-        .args(["one", "--peer", peer.name()])
-        .args(["--in-flight", &in_flight.to_string()])
-        .args(["--workers", &workers.to_string()])
-        .args(["--run-ms", &all.run_ms.to_string()])
-        // The only way to tell smol's pool how many threads it may have.
-        .env("BLOCKING_MAX_THREADS", workers.to_string())
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr);
-        let name = peer.name();
-        return Err(
-            format!("the run of {name} with K={in_flight} W={workers} failed: {why}").into(),
-        );
+    fn peers(&self) -> impl Iterator<Item = Peer> {
+        let wanted = |peer: &Peer| self.peers.is_empty() || self.peers.contains(peer);
+        let available = |peer: &Peer| peer.missing().is_none();
+        Peer::ALL.into_iter().filter(wanted).filter(available)
     }
-    text.parse()
+
+    fn case(&self, cell: Cell, spin_iterations: u64, counter: Option<Counter>) -> Outcome<Case> {
+        let run = |peer, run_ms| Run {
+            peer,
+            cell,
+            spin_iterations,
+            warm_up_ms: self.warm_up_ms,
+            run_ms,
+            count: false,
+        };
+        let mut case = Case::new(cell);
+        for _ in 0..self.rounds {
+            for peer in self.peers() {
+                case.add(peer, &run(peer, self.run_ms).measure()?)?;
+            }
+        }
+        for peer in self.peers() {
+            let run_ms = COUNT_MS.min(self.run_ms);
+            case.add_counted(peer, run(peer, run_ms).count(counter)?);
+        }
+        Ok(case)
+    }
 }

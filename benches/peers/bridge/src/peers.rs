@@ -1,22 +1,23 @@
-//! The peers, each with the same workload: K tasks that each make one call after the other.
+//! The peers, each with the same workload: K places in flight, each making one call after the other.
+//!
+//! To add one: a function that keeps all of `load.watches()` busy for ever (`begin` before each call,
+//! `end` after it, on the thread that got the outcome), a variant of [`Peer`] and its name, and its
+//! line in [`run`].
 
-use crate::report::Sample;
-use crate::{Outcome, Run};
+use crate::Outcome;
+use crate::meter::Watch;
+use crate::work::Work;
+use actix_rt::System;
 use clap::ValueEnum;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 use pontoon_bridge::{EventLoop, Pool, event_loop};
+use rayon::ThreadPoolBuilder;
 use smol::LocalExecutor;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::future::{Future, pending};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::{LocalSet, spawn_blocking};
-
-/// Before this has passed nothing is measured: threads start, sizes are learnt.
-const WARM_UP: Duration = Duration::from_millis(150);
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 
 /// Who makes the round trips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -31,15 +32,24 @@ pub(crate) enum Peer {
     TokioMulti,
     /// smol's executor and `blocking`
     Smol,
+    /// actix's runtime and `web::block`
+    Actix,
+    /// libuv's loop and `uv_queue_work`, a C program
+    Libuv,
+    /// rayon's pool, and a oneshot channel awaited on tokio's current_thread runtime
+    Rayon,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Pontoon,
         Self::PontoonInTokio,
         Self::Tokio,
         Self::TokioMulti,
         Self::Smol,
+        Self::Actix,
+        Self::Libuv,
+        Self::Rayon,
     ];
 
     /// As the command line says it.
@@ -50,172 +60,210 @@ impl Peer {
             Self::Tokio => "tokio",
             Self::TokioMulti => "tokio-multi",
             Self::Smol => "smol",
+            Self::Actix => "actix",
+            Self::Libuv => "libuv",
+            Self::Rayon => "rayon",
         }
+    }
+
+    /// Not a peer to be beaten.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Pontoon | Self::PontoonInTokio)
+    }
+
+    /// Why it cannot run here, if so.
+    pub(crate) fn missing(self) -> Option<&'static str> {
+        let without_libuv = self == Self::Libuv && LIBUV_PEER.is_none();
+        without_libuv
+            .then_some("built without libuv's headers; on Debian: apt-get install libuv1-dev")
     }
 }
 
-/// Makes calls of one kind until told to stop; gives how many it made.
-macro_rules! calls {
-    ($stop:expr, $call:expr) => {
-        async {
-            let mut calls = 0u64;
-            // Relaxed: it only ends the loop.
-            while !$stop.load(Relaxed) {
+/// The C program that `build.rs` made, if it found libuv.
+pub(crate) const LIBUV_PEER: Option<&str> = option_env!("LIBUV_PEER");
+
+/// What one run has to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) work: Work,
+    pub(crate) in_flight: usize,
+    pub(crate) workers: usize,
+    /// One call of so many is timed.
+    pub(crate) sample_every: u32,
+    pub(crate) warm_up_ms: u64,
+    pub(crate) run_ms: u64,
+    /// Allocations count, which disturbs: this run's times do not matter.
+    pub(crate) count: bool,
+}
+
+impl Load {
+    /// One for each place in flight.
+    fn watches(self) -> impl Iterator<Item = Watch> {
+        (0..self.in_flight).map(move |place| Watch::new(place, self.sample_every))
+    }
+}
+
+/// A place in flight: one call after the other, for ever.
+macro_rules! place {
+    ($watch:expr, $call:expr) => {
+        async move {
+            let mut watch = $watch;
+            loop {
+                watch.begin();
                 $call;
-                calls += 1;
+                watch.end();
             }
-            calls
         }
     };
 }
 
-/// Warms up, then measures.
-pub(crate) fn run(run: Run) -> Outcome<Sample> {
-    match run.peer {
-        Peer::Pontoon => pontoon(run),
-        Peer::PontoonInTokio => pontoon_in_tokio(run),
-        Peer::Tokio => tokio_current(run),
-        Peer::TokioMulti => tokio_multi(run),
-        Peer::Smol => smol_blocking(run),
+/// Never comes back; `window` ends the process.
+pub(crate) fn run(peer: Peer, load: Load) -> Outcome {
+    match peer {
+        Peer::Pontoon => pontoon(load),
+        Peer::PontoonInTokio => pontoon_in_tokio(load),
+        Peer::Tokio => tokio_blocking(load, &current_thread(load)?),
+        Peer::TokioMulti => tokio_blocking(load, &multi_thread(load)?),
+        Peer::Smol => smol_blocking(load),
+        Peer::Actix => actix_block(load),
+        Peer::Libuv => libuv_queue_work(load),
+        Peer::Rayon => rayon_oneshot(load),
     }
 }
 
-/// Calls `batch` for the warm-up and for the measurement; it runs until its flag is set and gives
-/// the number of calls.
-fn measure(run_ms: u64, mut batch: impl FnMut(Arc<AtomicBool>) -> u64) -> Outcome<Sample> {
-    batch(stop_after(WARM_UP));
-    let cpu_before = cpu_ns()?;
-    let began = Instant::now();
-    let calls = batch(stop_after(Duration::from_millis(run_ms)));
-    let wall_ns = u64::try_from(began.elapsed().as_nanos())?;
-    Ok(Sample {
-        calls,
-        wall_ns,
-        cpu_ns: cpu_ns()? - cpu_before,
-    })
-}
-
-fn stop_after(time: Duration) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    thread::spawn(move || {
-        thread::sleep(time);
-        // Relaxed: it only ends the loop.
-        flag.store(true, Relaxed);
-    });
-    stop
-}
-
-/// What this process has used of all CPUs.
-fn cpu_ns() -> Outcome<u64> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Ok(u64::try_from(micros)? * 1_000)
-}
-
-fn pool(run: Run) -> Outcome<Pool> {
-    let pool = Pool::named("bench").threads(run.workers);
-    Ok(pool.max_queue(run.in_flight).build()?)
+fn pool(load: Load) -> Outcome<Pool> {
+    let pool = Pool::named("bench").threads(load.workers);
+    Ok(pool.max_queue(load.in_flight).build()?)
 }
 
 /// One of ours.
-async fn pontoon_calls(pool: Pool, stop: Arc<AtomicBool>) -> u64 {
-    calls!(
-        stop,
-        pool.call(|()| ())
+async fn pontoon_place(pool: Pool, work: Work, watch: Watch) {
+    place!(
+        watch,
+        pool.call(move |()| work.run())
             .await
             .expect("there is room for every call")
     )
     .await
 }
 
-/// One of tokio's.
-async fn tokio_calls(stop: Arc<AtomicBool>) -> u64 {
-    calls!(
-        stop,
-        spawn_blocking(|| ()).await.expect("a no-op does not panic")
-    )
-    .await
-}
-
-fn pontoon(run: Run) -> Outcome<Sample> {
-    let pool = pool(run)?;
+fn pontoon(load: Load) -> Outcome {
+    let pool = pool(load)?;
     let event_loop = EventLoop::new()?;
-    measure(run.run_ms, |stop| {
-        event_loop.block_on(async {
-            let spawn = |_| event_loop::spawn(pontoon_calls(pool.clone(), Arc::clone(&stop)));
-            let tasks: Vec<_> = (0..run.in_flight).map(spawn).collect();
-            let mut calls = 0;
-            for task in tasks {
-                calls += task.await;
-            }
-            calls
-        })
-    })
+    event_loop.block_on(async {
+        for watch in load.watches() {
+            event_loop::spawn(pontoon_place(pool.clone(), load.work, watch)).detach();
+        }
+        pending::<()>().await;
+    });
+    Ok(())
 }
 
-fn pontoon_in_tokio(run: Run) -> Outcome<Sample> {
-    let pool = pool(run)?;
-    let runtime = Builder::new_current_thread().build()?;
-    measure(run.run_ms, |stop| {
-        let make = || pontoon_calls(pool.clone(), Arc::clone(&stop));
-        LocalSet::new().block_on(
-            &runtime,
-            join(run.in_flight, tokio::task::spawn_local, make),
+fn pontoon_in_tokio(load: Load) -> Outcome {
+    let pool = pool(load)?;
+    on_tokio(load, &current_thread(load)?, |watch| {
+        pontoon_place(pool.clone(), load.work, watch)
+    });
+    Ok(())
+}
+
+/// With its I/O driver, as `#[tokio::main]` has it: without one it is no event loop.
+fn current_thread(load: Load) -> Outcome<Runtime> {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().max_blocking_threads(load.workers);
+    Ok(builder.build()?)
+}
+
+fn multi_thread(load: Load) -> Outcome<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().worker_threads(2);
+    Ok(builder.max_blocking_threads(load.workers).build()?)
+}
+
+fn on_tokio<F>(load: Load, runtime: &Runtime, place: impl Fn(Watch) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    runtime.block_on(async {
+        for watch in load.watches() {
+            tokio::spawn(place(watch));
+        }
+        pending::<()>().await;
+    });
+}
+
+fn tokio_blocking(load: Load, runtime: &Runtime) -> Outcome {
+    let work = load.work;
+    on_tokio(load, runtime, |watch| {
+        place!(
+            watch,
+            spawn_blocking(move || work.run())
+                .await
+                .expect("no call panics")
         )
-    })
+    });
+    Ok(())
 }
 
-fn tokio_current(run: Run) -> Outcome<Sample> {
-    let runtime = Builder::new_current_thread()
-        .max_blocking_threads(run.workers)
-        .build()?;
-    tokio_runs(run, &runtime)
-}
-
-fn tokio_multi(run: Run) -> Outcome<Sample> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(run.workers)
-        .build()?;
-    tokio_runs(run, &runtime)
-}
-
-fn tokio_runs(run: Run, runtime: &Runtime) -> Outcome<Sample> {
-    measure(run.run_ms, |stop| {
-        let make = || tokio_calls(Arc::clone(&stop));
-        runtime.block_on(join(run.in_flight, tokio::spawn, make))
-    })
-}
-
-/// Spawns the tasks and adds up their calls.
-async fn join<F>(
-    tasks: usize,
-    spawn: impl Fn(F) -> tokio::task::JoinHandle<u64>,
-    make: impl Fn() -> F,
-) -> u64 {
-    let tasks: Vec<_> = (0..tasks).map(|_| spawn(make())).collect();
-    let mut calls = 0;
-    for task in tasks {
-        calls += task.await.expect("no task panics");
+/// Its pool reads `BLOCKING_MAX_THREADS`, which the starter of this process sets.
+fn smol_blocking(load: Load) -> Outcome {
+    let work = load.work;
+    let executor = LocalExecutor::new();
+    for watch in load.watches() {
+        let place = place!(watch, smol::unblock(move || work.run()).await);
+        executor.spawn(place).detach();
     }
-    calls
+    smol::block_on(executor.run(pending::<()>()));
+    Ok(())
 }
 
-fn smol_blocking(run: Run) -> Outcome<Sample> {
-    measure(run.run_ms, |stop| {
-        let executor = LocalExecutor::new();
-        let spawn = |_| {
-            let stop = Arc::clone(&stop);
-            executor.spawn(async move { calls!(stop, smol::unblock(|| ()).await).await })
-        };
-        let tasks: Vec<_> = (0..run.in_flight).map(spawn).collect();
-        smol::block_on(executor.run(async {
-            let mut calls = 0;
-            for task in tasks {
-                calls += task.await;
-            }
-            calls
-        }))
-    })
+/// One arbiter. Its runtime is made as actix-server makes a worker's, where
+/// `worker_max_blocking_threads` is tokio's `max_blocking_threads`.
+fn actix_block(load: Load) -> Outcome {
+    let work = load.work;
+    let system = System::with_tokio_rt(|| current_thread(load).expect("a runtime starts"));
+    system.block_on(async {
+        for watch in load.watches() {
+            let call = move || actix_web::web::block(move || work.run());
+            actix_rt::spawn(place!(watch, call().await.expect("no call panics")));
+        }
+        pending::<()>().await;
+    });
+    Ok(())
+}
+
+fn rayon_oneshot(load: Load) -> Outcome {
+    let work = load.work;
+    let pool = ThreadPoolBuilder::new().num_threads(load.workers).build()?;
+    let pool: &'static rayon::ThreadPool = Box::leak(Box::new(pool));
+    let call = move || {
+        let (done, outcome) = oneshot::channel();
+        pool.spawn(move || {
+            work.run();
+            // The place waits for ever, so there is always a receiver.
+            let _ = done.send(());
+        });
+        outcome
+    };
+    on_tokio(load, &current_thread(load)?, |watch| {
+        place!(watch, call().await.expect("no call panics"))
+    });
+    Ok(())
+}
+
+/// Becomes the C program, which opens its own window.
+fn libuv_queue_work(load: Load) -> Outcome {
+    let program = LIBUV_PEER.ok_or("there is no libuv peer in this build")?;
+    let (kind, iterations) = match load.work {
+        Work::Noop => ("noop", 0),
+        Work::Spin(iterations) => ("cpu", iterations),
+        Work::Sleep => ("sleep", 0),
+    };
+    let error = Command::new(program)
+        .args([kind, &iterations.to_string(), &load.in_flight.to_string()])
+        .args([load.warm_up_ms, load.run_ms].map(|ms| ms.to_string()))
+        .args([load.sample_every, load.count.into()].map(|n| n.to_string()))
+        .env("UV_THREADPOOL_SIZE", load.workers.to_string())
+        .exec();
+    Err(error.into())
 }

@@ -1,143 +1,186 @@
-//! Samples, their medians, and the tables.
+//! The tables.
 
-use crate::peers::Peer;
-use std::error::Error;
-use std::fmt::{self, Write};
-use std::str::FromStr;
+use crate::bars;
+use crate::case::{Best, Case, Figure};
+use crate::peers::{LIBUV_PEER, Peer};
+use crate::runs::Counter;
+use crate::work::Kind;
+use std::process::Command;
 
-/// One run.
+/// What all ratios are to.
+pub(crate) const BASE: Peer = Peer::Tokio;
+
+/// What holds for all cases.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    pub(crate) calls: u64,
-    pub(crate) wall_ns: u64,
-    pub(crate) cpu_ns: u64,
+pub(crate) struct Setting {
+    pub(crate) cpus: usize,
+    pub(crate) spin_iterations: u64,
+    pub(crate) counter: Option<Counter>,
 }
 
-impl fmt::Display for Sample {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.calls, self.wall_ns, self.cpu_ns)
-    }
-}
-
-impl FromStr for Sample {
-    type Err = Box<dyn Error>;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let numbers: Vec<u64> = text
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<Result<_, _>>()?;
-        let [calls @ (1..), wall_ns @ (1..), cpu_ns] = numbers[..] else {
-            return Err(format!("a run printed `{}`, which is no sample", text.trim()).into());
-        };
-        Ok(Self {
-            calls,
-            wall_ns,
-            cpu_ns,
-        })
-    }
-}
-
-/// The runs of all peers with the same K and W.
-#[derive(Debug)]
-pub(crate) struct Case {
-    in_flight: usize,
-    workers: usize,
-    samples: Vec<(Peer, Sample)>,
-}
-
-/// The two figures.
-type Figure = fn(&Sample) -> f64;
-
-const CALLS_PER_SECOND: Figure = |sample| sample.calls as f64 * 1e9 / sample.wall_ns as f64;
-const CPU_US_PER_CALL: Figure = |sample| sample.cpu_ns as f64 / 1e3 / sample.calls as f64;
-
-impl Case {
-    pub(crate) fn new(in_flight: usize, workers: usize) -> Self {
-        Self {
-            in_flight,
-            workers,
-            samples: Vec::new(),
+/// All that was measured, as Markdown.
+pub(crate) fn markdown(cases: &[Case], setting: Setting) -> String {
+    let cpus = setting.cpus;
+    let mut text = notes(setting);
+    for (kind, title) in [
+        (Kind::Noop, "Calls that do nothing"),
+        (Kind::Cpu, "Calls of 5 µs of CPU"),
+        (Kind::Sleep, "Calls that sleep for 1 ms"),
+    ] {
+        let of_kind: Vec<_> = cases.iter().filter(|case| case.cell.kind == kind).collect();
+        if !of_kind.is_empty() {
+            text += &format!("\n## {title}\n\n");
+            text += &table(&of_kind, kind, cpus);
         }
     }
-
-    pub(crate) fn add(&mut self, peer: Peer, sample: Sample) {
-        self.samples.push((peer, sample));
-    }
-
-    fn median(&self, peer: Peer, figure: Figure) -> f64 {
-        let of_peer = self.samples.iter().filter(|(of, _)| *of == peer);
-        let mut values: Vec<f64> = of_peer.map(|(_, sample)| figure(sample)).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-    }
-}
-
-/// Both figures of all cases, with ratios to tokio's current_thread.
-pub(crate) fn tables(cases: &[Case]) -> String {
-    let mut text = String::new();
-    text += "Calls per second (more is better), and how many times tokio's\n\n";
-    table(&mut text, cases, CALLS_PER_SECOND, count);
-    text += "\nCPU µs per call, all threads (less is better), and how many times tokio's\n\n";
-    table(&mut text, cases, CPU_US_PER_CALL, |us| format!("{us:.2}"));
+    text += "\n## Bars\n\n";
+    text += &bars::table(&bars::judge(cases, cpus));
     text
 }
 
-fn table(text: &mut String, cases: &[Case], figure: Figure, show: fn(f64) -> String) {
-    let names = Peer::ALL.map(Peer::name).join(" | ");
-    *text += &format!("| K in flight | W workers | {names} |\n");
-    *text += &format!("| --: | --: |{}\n", " --: |".repeat(Peer::ALL.len()));
-    for case in cases {
-        let base = case.median(Peer::Tokio, figure);
-        // Writing to a String does not fail.
-        let _ = write!(text, "| {} | {} |", case.in_flight, case.workers);
-        for peer in Peer::ALL {
-            let value = case.median(peer, figure);
-            let _ = write!(text, " {} (×{:.2}) |", show(value), value / base);
+/// What a reader must know of this run.
+fn notes(setting: Setting) -> String {
+    let mut text = match setting.counter {
+        Some(counter) => format!("- eventfd writes: counted with {}\n", counter.name()),
+        None => "- eventfd writes: not counted, neither perf nor strace works here\n".to_owned(),
+    };
+    text += &format!("- 5 µs of CPU: {} steps\n", setting.spin_iterations);
+    for peer in Peer::ALL {
+        if let Some(why) = peer.missing() {
+            text += &format!("- {}: left out, {why}\n", peer.name());
         }
-        text.push('\n');
+    }
+    if let Some(version) = libuv_version() {
+        text += &format!("- libuv {version}\n");
+    }
+    text
+}
+
+fn libuv_version() -> Option<String> {
+    let output = Command::new(LIBUV_PEER?).arg("--version").output().ok()?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+fn table(cases: &[&Case], kind: Kind, cpus: usize) -> String {
+    let mut titles = vec!["K", "W", "peer"];
+    titles.extend(Figure::ALL.map(Figure::title));
+    if kind == Kind::Cpu {
+        titles.push("% of ideal");
+    }
+    let mut text = row(&titles);
+    text += &format!("| --: | --: | --- |{}\n", " --: |".repeat(titles.len() - 3));
+    for case in cases {
+        let (in_flight, workers) = (
+            case.cell.in_flight.to_string(),
+            case.cell.workers.to_string(),
+        );
+        for peer in case.peers() {
+            let mut cells = vec![in_flight.clone(), workers.clone(), peer.name().to_owned()];
+            cells.extend(Figure::ALL.map(|figure| with_ratio(case, peer, figure)));
+            if kind == Kind::Cpu {
+                let share = case.share_of_ideal(peer, cpus);
+                cells.push(or_dash(share.map(|share| format!("{:.0}", share * 100.0))));
+            }
+            text += &row(&cells);
+        }
+        if kind == Kind::Sleep
+            && let Some((peer, us)) = case.best_other(Figure::CpuUs, Best::Least)
+        {
+            let mut cells = vec![in_flight, workers, format!("best peer: {}", peer.name())];
+            cells.extend(Figure::ALL.map(|figure| match figure {
+                Figure::CpuUs => show(figure, us),
+                _ => String::new(),
+            }));
+            text += &row(&cells);
+        }
+    }
+    text
+}
+
+/// One line of a table.
+pub(crate) fn row(cells: &[impl AsRef<str>]) -> String {
+    let cells: Vec<_> = cells.iter().map(AsRef::as_ref).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn with_ratio(case: &Case, peer: Peer, figure: Figure) -> String {
+    or_dash(case.median(peer, figure).map(|value| {
+        let ratio = case.ratio(peer, BASE, figure);
+        match ratio.filter(|ratio| ratio.is_finite()) {
+            Some(ratio) => format!("{} (×{})", show(figure, value), short(ratio)),
+            None => show(figure, value),
+        }
+    }))
+}
+
+pub(crate) fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "–".to_owned())
+}
+
+/// A value as people read it.
+pub(crate) fn show(figure: Figure, value: f64) -> String {
+    match figure {
+        Figure::CallsPerSecond if value >= 1e6 => format!("{:.2}M", value / 1e6),
+        Figure::CallsPerSecond if value >= 1e4 => format!("{:.0}k", value / 1e3),
+        Figure::CallsPerSecond => format!("{value:.0}"),
+        Figure::Allocations => format!("{value:.2}"),
+        Figure::Switches | Figure::Writes if value < 0.0005 => "0".to_owned(),
+        Figure::Switches | Figure::Writes => format!("{value:.3}"),
+        Figure::P50 | Figure::P99 | Figure::P999 | Figure::CpuUs => short(value),
     }
 }
 
-fn count(value: f64) -> String {
+/// About three digits.
+pub(crate) fn short(value: f64) -> String {
     match value {
-        1e6.. => format!("{:.2}M", value / 1e6),
-        _ => format!("{:.0}k", value / 1e3),
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::tests::case;
 
-    fn sample(calls: u64) -> Sample {
-        Sample {
-            calls,
-            wall_ns: 1_000_000_000,
-            cpu_ns: 500_000_000,
-        }
+    #[test]
+    fn a_table_shows_each_peer_beside_tokio_and_a_dash_for_what_was_not_counted() {
+        let case = case(
+            Kind::Noop,
+            1,
+            4,
+            &[(Peer::Tokio, 10_000), (Peer::Smol, 20_000)],
+        );
+        let text = table(&[&case], Kind::Noop, 2);
+        assert!(text.contains("| 1 | 4 | smol | 20k (×2.00) |"), "{text}");
+        assert!(text.contains("– |\n"), "{text}");
+        assert!(!text.contains("% of ideal"), "{text}");
     }
 
     #[test]
-    fn the_median_of_a_peer_ignores_the_others_and_one_bad_run() {
-        let mut case = Case::new(1, 4);
-        for calls in [1_000, 30_000, 20_000] {
-            case.add(Peer::Smol, sample(calls));
-            case.add(Peer::Tokio, sample(10_000));
-        }
-        assert_eq!(case.median(Peer::Smol, CALLS_PER_SECOND), 20_000.0);
-        assert!(tables(&[case]).contains("| 20k (×2.00) |"));
+    fn calls_of_cpu_time_are_shown_beside_the_ideal() {
+        let case = case(Kind::Cpu, 256, 4, &[(Peer::Tokio, 100_000)]);
+        let text = table(&[&case], Kind::Cpu, 2);
+        assert!(text.ends_with("| 25 |\n"), "{text}");
     }
 
     #[test]
-    fn a_sample_comes_back_as_it_was_printed() {
-        let printed = sample(7).to_string();
-        assert_eq!(printed.parse::<Sample>().unwrap().to_string(), printed);
+    fn the_best_peer_of_sleeping_calls_has_a_row() {
+        let peers = [
+            (Peer::Pontoon, 4_000),
+            (Peer::Tokio, 2_000),
+            (Peer::Smol, 3_000),
+        ];
+        let text = table(&[&case(Kind::Sleep, 1, 4, &peers)], Kind::Sleep, 2);
+        assert!(text.contains("| best peer: smol |"), "{text}");
     }
 
     #[test]
-    fn a_run_without_calls_is_an_error_not_a_figure() {
-        assert!("0 1 1".parse::<Sample>().is_err());
-        assert!("".parse::<Sample>().is_err());
+    fn values_have_about_three_digits() {
+        assert_eq!(show(Figure::CallsPerSecond, 3_456_789.0), "3.46M");
+        assert_eq!(show(Figure::CallsPerSecond, 27_123.0), "27k");
+        assert_eq!(show(Figure::P50, 12.345), "12.3");
+        assert_eq!(show(Figure::Writes, 0.0001), "0");
     }
 }

@@ -1,0 +1,247 @@
+//! A call of a pool that somebody may await, in one allocation: link, state, work and outcome.
+
+use super::serve::{Around, Bound, serve_in};
+use super::session::Session;
+use super::worker::{Job, Worker};
+use crate::call::{
+    CallCell, CallContext, Cancellation, Closed, Finished, Home, Interrupt, Left, Posts, Refused,
+    Slot, settle,
+};
+use crate::error::CallError;
+use crate::inbox::envelope::{Header, Shared};
+use crate::quiet::{drop_quietly, wake_quietly};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Instant;
+
+/// A call of a pool. The fields stand in the order in which a worker reads them.
+#[repr(C)]
+pub(crate) struct Cell<S, T, F> {
+    header: Header<()>,
+    slot: Slot<F, Finished<T>, Home>,
+    deadline: Option<Instant>,
+    bound: Arc<Bound<S>>,
+    span: tracing::Span,
+    /// Protects the hand-over of the interrupter between worker and watchdog; no foreign code runs
+    /// under it, and calls of a kind without interrupters do not touch it.
+    interrupter: Mutex<Option<Arc<dyn Interrupt>>>,
+}
+
+// SAFETY: `Cell` is `repr(C)`, its header comes first and is made for `Arc<Self>` in `new`; the only
+// envelope of a cell is made when it completes, which it does once.
+unsafe impl<S, T, F> Shared<()> for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: Send + 'static,
+{
+    fn open(self: Arc<Self>) {
+        // SAFETY: the envelope was made to deliver what `complete` owed, and is opened once.
+        if let Some(waiter) = unsafe { self.slot.take_waiter() } {
+            wake_quietly(waiter.waker);
+        }
+    }
+}
+
+impl<S, T, F> Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    pub(crate) fn new(bound: Arc<Bound<S>>, deadline: Option<Instant>, work: F) -> Self {
+        Self {
+            header: Header::of::<Arc<Self>>(),
+            slot: Slot::new(work),
+            deadline,
+            bound,
+            span: tracing::Span::current(),
+            interrupter: Mutex::new(None),
+        }
+    }
+
+    /// Gives the place back, then the outcome: whoever is woken finds room. False when nobody
+    /// waited any more.
+    fn finish(
+        self: Arc<Self>,
+        result: Result<T, CallError>,
+        started: Instant,
+        ended: Instant,
+        posts: &mut Posts,
+    ) -> bool {
+        self.bound.core.admission.leave();
+        let finished = Finished {
+            result,
+            started,
+            ended,
+        };
+        match self.slot.complete(finished, |home| posts.keep(home)) {
+            Ok(owed) => {
+                settle(self, owed);
+                true
+            }
+            Err(Refused::Late(late) | Refused::Second(late)) => {
+                self.bound.core.counters.late.add();
+                drop_quietly(late);
+                false
+            }
+        }
+    }
+
+    fn take_interrupter(&self) -> Option<Arc<dyn Interrupt>> {
+        self.interrupter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn interrupt_later(self: &Arc<Self>) {
+        let job = Arc::clone(self) as Arc<dyn Job>;
+        self.bound.core.watchdog.interrupt(job);
+    }
+}
+
+/// Makes the session's interrupter reachable for the watchdog while the work runs.
+impl<S, T, F> Around<S> for Arc<Cell<S, T, F>>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    fn before(&self, session: &mut Session<S>) -> thread::Result<()> {
+        if !self.bound.kind.is_interruptible() {
+            return Ok(());
+        }
+        let make = || self.bound.kind.interrupter_of(session.get());
+        let interrupter = catch_unwind(AssertUnwindSafe(make))?;
+        session.interruptible = interrupter.is_some();
+        if session.interruptible {
+            *self
+                .interrupter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = interrupter;
+            if self.slot.is_closed() {
+                // The caller left before there was anything to interrupt with: ask again.
+                self.interrupt_later();
+            }
+        }
+        Ok(())
+    }
+
+    fn after(&self, session: &mut Session<S>) {
+        if !std::mem::take(&mut session.interruptible) {
+            return;
+        }
+        let unused = self.take_interrupter();
+        if unused.is_none() {
+            // The watchdog took it: its cancel may still be on the way and would hit the next
+            // call.
+            session.discard();
+        }
+        drop_quietly(unused);
+    }
+}
+
+impl<S, T, F> Job for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    fn run(self: Arc<Self>, worker: &mut Worker) {
+        let Some(work) = self.slot.start() else {
+            self.bound.core.queue.husk_removed();
+            return;
+        };
+        let started = worker.now();
+        if self.deadline.is_some_and(|deadline| deadline <= started) {
+            drop_quietly(work);
+            let core = Arc::clone(&self.bound.core);
+            let late = Err(CallError::DeadlineExceeded { running: false });
+            if self.finish(late, started, started, &mut worker.posts) {
+                // Otherwise the caller has seen it by itself, and counted it.
+                core.counters.expired.add();
+            }
+            return;
+        }
+        let context = CallContext::new(Arc::clone(&self) as Arc<dyn Cancellation>, self.deadline);
+        let (result, ended) = serve_in(&self.span, &self.bound, worker, &self, |session| {
+            work(session, &context)
+        });
+        drop(context);
+        worker.call_ended(&self.bound.core, started, ended);
+        self.finish(result, started, ended, &mut worker.posts);
+    }
+
+    fn shut_down(self: Arc<Self>) {
+        let Some(work) = self.slot.start() else {
+            self.bound.core.queue.husk_removed();
+            return;
+        };
+        drop_quietly(work);
+        let now = Instant::now();
+        self.finish(Err(CallError::ShutDown), now, now, &mut Posts::default());
+    }
+
+    fn is_husk(&self) -> bool {
+        self.slot.is_closed()
+    }
+
+    fn interrupt(&self) {
+        // Taken only while the call runs: the worker takes it back when the call returns.
+        if let Some(interrupter) = self.take_interrupter() {
+            interrupter.interrupt();
+        }
+    }
+}
+
+impl<S, T, F> CallCell<T> for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    fn poll(&self, waker: &Waker, home: Option<&Home>) -> Poll<Finished<T>> {
+        self.slot.poll(waker, home)
+    }
+
+    fn leave(self: Arc<Self>, expired: bool) -> Left<T> {
+        let core = &self.bound.core;
+        let closed = self.slot.close();
+        if !matches!(closed, Closed::Done(_)) {
+            if expired {
+                core.counters.expired.add()
+            } else {
+                core.counters.cancelled.add()
+            }
+        }
+        match closed {
+            Closed::Done(finished) => Left::Done(finished),
+            Closed::Running => {
+                if self.bound.kind.is_interruptible() {
+                    self.interrupt_later();
+                }
+                Left::Running
+            }
+            Closed::Queued(work) => {
+                drop_quietly(work);
+                core.queue.husk_left_behind();
+                core.admission.leave();
+                Left::Queued
+            }
+        }
+    }
+}
+
+impl<S, T, F> Cancellation for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: Send + 'static,
+{
+    fn is_cancelled(&self) -> bool {
+        self.slot.is_closed()
+    }
+}

@@ -1,0 +1,149 @@
+//! A call of a pool whose outcome goes into an [`Inbox`](crate::Inbox). Nobody awaits or cancels it,
+//! so it has one owner at a time, the queue, the worker, the inbox, and needs no state of its own.
+
+use super::serve::{Bound, Plain, serve_in};
+use super::session::Session;
+use super::worker::{Job, Worker};
+use crate::call::{CallContext, Posts};
+use crate::error::CallError;
+use crate::inbox::Mailbox;
+use crate::inbox::envelope::{Envelope, Header, Shared};
+use crate::quiet::drop_quietly;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Where an errand's outcome goes.
+type Outlet<M> = Arc<Mailbox<Envelope<M>>>;
+
+enum Content<F, T, N> {
+    Work(F, N),
+    Outcome(Result<T, CallError>, N),
+    Gone,
+}
+
+/// A call whose outcome becomes a message of an inbox.
+#[repr(C)]
+pub(crate) struct Errand<S, T, M, F, N> {
+    header: Header<M>,
+    /// Never locked: the one owner reaches it directly. The mutex says that there is but one.
+    content: Mutex<Content<F, T, N>>,
+    deadline: Option<Instant>,
+    bound: Arc<Bound<S>>,
+    outlet: Outlet<M>,
+    span: tracing::Span,
+}
+
+impl<S, T, M, F, N> Errand<S, T, M, F, N> {
+    pub(crate) fn new(
+        bound: Arc<Bound<S>>,
+        deadline: Option<Instant>,
+        work: F,
+        outlet: Outlet<M>,
+        then: N,
+    ) -> Self
+    where
+        Self: Shared<M>,
+    {
+        Self {
+            header: Header::of::<Arc<Self>>(),
+            content: Mutex::new(Content::Work(work, then)),
+            deadline,
+            bound,
+            outlet,
+            span: tracing::Span::current(),
+        }
+    }
+
+    fn take(self: &mut Arc<Self>) -> Content<F, T, N> {
+        std::mem::replace(self.content(), Content::Gone)
+    }
+
+    fn content(self: &mut Arc<Self>) -> &mut Content<F, T, N> {
+        Arc::get_mut(self)
+            .expect("an errand is never cloned: it moves from owner to owner")
+            .content
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// SAFETY: `Errand` is `repr(C)`, its header comes first and is made for `Arc<Self>` in `new`; the only
+// envelope of an errand is made when it has run, which it does once.
+unsafe impl<S, T, M, F, N> Shared<M> for Errand<S, T, M, F, N>
+where
+    S: 'static,
+    T: Send,
+    M: Send,
+    F: Send,
+    N: FnOnce(Result<T, CallError>) -> M + Send,
+{
+    fn open(mut self: Arc<Self>) -> M {
+        match self.take() {
+            Content::Outcome(result, then) => then(result),
+            Content::Work(..) | Content::Gone => unreachable!("it was sent with its outcome"),
+        }
+    }
+}
+
+impl<S, T, M, F, N> Errand<S, T, M, F, N>
+where
+    S: 'static,
+    T: Send + 'static,
+    M: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+    N: FnOnce(Result<T, CallError>) -> M + Send + 'static,
+{
+    /// Gives the place back, then sends the outcome.
+    fn finish(mut self: Arc<Self>, result: Result<T, CallError>, then: N, posts: &mut Posts) {
+        let core = Arc::clone(&self.bound.core);
+        core.admission.leave();
+        *self.content() = Content::Outcome(result, then);
+        let outlet = posts.keep(&self.outlet);
+        if let Err(unwanted) = outlet.push(Envelope::new(self)) {
+            core.counters.late.add();
+            drop_quietly(unwanted);
+        }
+    }
+}
+
+impl<S, T, M, F, N> Job for Errand<S, T, M, F, N>
+where
+    S: 'static,
+    T: Send + 'static,
+    M: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+    N: FnOnce(Result<T, CallError>) -> M + Send + 'static,
+{
+    fn run(mut self: Arc<Self>, worker: &mut Worker) {
+        let Content::Work(work, then) = self.take() else {
+            unreachable!("it is run once")
+        };
+        let started = worker.now();
+        if self.deadline.is_some_and(|deadline| deadline <= started) {
+            drop_quietly(work);
+            self.bound.core.counters.expired.add();
+            let late = Err(CallError::DeadlineExceeded { running: false });
+            return self.finish(late, then, &mut worker.posts);
+        }
+        let context = CallContext::detached().with_deadline(self.deadline);
+        let (result, ended) = serve_in(&self.span, &self.bound, worker, &Plain, |session| {
+            work(session, &context)
+        });
+        worker.call_ended(&self.bound.core, started, ended);
+        self.finish(result, then, &mut worker.posts);
+    }
+
+    fn shut_down(mut self: Arc<Self>) {
+        let Content::Work(work, then) = self.take() else {
+            unreachable!("what is run is not in the queue")
+        };
+        drop_quietly(work);
+        self.finish(Err(CallError::ShutDown), then, &mut Posts::default());
+    }
+
+    fn is_husk(&self) -> bool {
+        false
+    }
+
+    fn interrupt(&self) {}
+}

@@ -1,0 +1,110 @@
+//! Foreign code in a worker's session: what it panics with does not get out.
+
+use super::Core;
+use super::session::{Session, SessionKind};
+use super::worker::Worker;
+use crate::error::{CallError, panic_message};
+use crate::quiet::drop_quietly;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::Instant;
+
+/// A session kind in one pool: what each call needs of both.
+pub(crate) struct Bound<S> {
+    pub(crate) core: std::sync::Arc<Core>,
+    pub(crate) kind: SessionKind<S>,
+}
+
+/// What a call does around its work, in the session that it runs in.
+pub(super) trait Around<S> {
+    /// Before the work. An error is a panic of foreign code; then the work does not run.
+    fn before(&self, _session: &mut Session<S>) -> thread::Result<()> {
+        Ok(())
+    }
+
+    /// After the work, however it ended.
+    fn after(&self, _session: &mut Session<S>) {}
+}
+
+/// Nothing is done around it.
+pub(super) struct Plain;
+
+impl<S> Around<S> for Plain {}
+
+/// Runs the foreign code; how it ended, and when.
+pub(super) fn serve<S: 'static, T>(
+    bound: &Bound<S>,
+    worker: &mut Worker,
+    around: &impl Around<S>,
+    work: impl FnOnce(&mut Session<S>) -> T,
+) -> (Result<T, CallError>, Instant) {
+    let core = &*bound.core;
+    let sessions = &mut worker.sessions;
+    let opening = catch_unwind(AssertUnwindSafe(|| sessions.take(&bound.kind)));
+    let opened = sessions.take_opened();
+    if opened > 0 {
+        core.counters.sessions_opened.add_many(opened);
+    }
+    let mut session = match opening {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) => {
+            drop_quietly(work);
+            return (Err(CallError::SessionFailed(error)), Instant::now());
+        }
+        Err(panic) => {
+            drop_quietly(work);
+            return (Err(panicked(core, panic)), Instant::now());
+        }
+    };
+    if let Err(panic) = around.before(&mut session) {
+        // One by one: two panics at once would end the process.
+        drop_quietly(work);
+        drop_quietly(session);
+        return (Err(panicked(core, panic)), Instant::now());
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| work(&mut session)));
+    around.after(&mut session);
+    let ended = Instant::now();
+    match result {
+        Ok(value) => {
+            sessions.put(&bound.kind, session, ended);
+            (Ok(value), ended)
+        }
+        Err(panic) => {
+            drop_quietly(session);
+            (Err(panicked(core, panic)), ended)
+        }
+    }
+}
+
+fn panicked(core: &Core, panic: Box<dyn Any + Send>) -> CallError {
+    core.counters.panicked.add();
+    let message = panic_message(&*panic);
+    drop_quietly(panic);
+    tracing::error!(pool = core.name(), %message, "foreign code panicked");
+    CallError::Panicked { message }
+}
+
+/// As [`serve`], in the caller's span. `serve` lets no panic of the library out; one of a log
+/// subscriber must not cost the call its outcome either.
+pub(super) fn serve_in<S: 'static, T>(
+    span: &tracing::Span,
+    bound: &Bound<S>,
+    worker: &mut Worker,
+    around: &impl Around<S>,
+    work: impl FnOnce(&mut Session<S>) -> T,
+) -> (Result<T, CallError>, Instant) {
+    if span.is_none() {
+        return serve(bound, worker, around, work);
+    }
+    catch_unwind(AssertUnwindSafe(|| {
+        let _in_the_request = span.enter();
+        serve(bound, worker, around, work)
+    }))
+    .unwrap_or_else(|panic| {
+        let message = panic_message(&*panic);
+        drop_quietly(panic);
+        (Err(CallError::Panicked { message }), Instant::now())
+    })
+}
