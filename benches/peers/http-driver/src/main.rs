@@ -14,8 +14,8 @@ mod wait;
 mod wrk;
 
 use cases::{Case, Route, Server};
-use clap::Parser;
 use clap::builder::RangedU64ValueParser;
+use clap::{Parser, ValueEnum};
 use report::{Head, report};
 use results::{Results, Sample};
 use server::{Starter, nginx_program};
@@ -36,6 +36,9 @@ const WARM_UP_S: u64 = 1;
 /// What the `cpu` route computes for.
 const SPIN: Duration = Duration::from_micros(50);
 
+/// One: what waking costs. Many: what queues cost. More than the pool has threads: how fair they are.
+const CONNECTIONS: [usize; 3] = [1, 64, 1024];
+
 #[derive(Debug, Parser)]
 #[command(
     name = "benches/peers/http",
@@ -53,7 +56,7 @@ struct Arguments {
         long,
         env = "CONNECTIONS",
         value_delimiter = ' ',
-        default_value = "1 64 1024",
+        default_values_t = CONNECTIONS,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..)
     )]
     connections: Vec<usize>,
@@ -63,7 +66,7 @@ struct Arguments {
         env = "ROUTES",
         value_enum,
         value_delimiter = ' ',
-        default_value = "noop sleep cpu sqlite"
+        default_values_t = Route::value_variants()
     )]
     routes: Vec<Route>,
     /// Servers
@@ -72,15 +75,30 @@ struct Arguments {
         env = "SERVERS",
         value_enum,
         value_delimiter = ' ',
-        default_value = "pontoon axum-multi axum-current actix nginx"
+        default_values_t = Server::value_variants()
     )]
     servers: Vec<Server>,
-    /// Where to write the report; default: RESULTS-http.md beside the peers
+    /// Where to write the report; default: RESULTS-http.md beside the peers, if nothing is left out
     #[arg(long, env = "OUTPUT")]
     output: Option<PathBuf>,
     /// The folder of the peers; `benches/peers/http` fills it in
     #[arg(long)]
     peers: PathBuf,
+}
+
+impl Arguments {
+    /// A quick look must not replace the results of a whole run.
+    fn report_file(&self) -> Option<PathBuf> {
+        let is_whole = self.connections == CONNECTIONS
+            && Route::value_variants()
+                .iter()
+                .all(|route| self.routes.contains(route))
+            && Server::value_variants()
+                .iter()
+                .all(|server| self.servers.contains(server));
+        let default = || is_whole.then(|| self.peers.join("RESULTS-http.md"));
+        self.output.clone().or_else(default)
+    }
 }
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -101,6 +119,7 @@ fn say(line: &str) {
 }
 
 fn run(mut arguments: Arguments) -> Outcome {
+    let file = arguments.report_file();
     if arguments.servers.contains(&Server::Nginx) && nginx_program().is_none() {
         say(
             "nginx is not installed, so it is skipped; on Debian or Ubuntu: apt-get install nginx-light",
@@ -135,11 +154,10 @@ fn run(mut arguments: Arguments) -> Outcome {
         let text = report(&head, &arguments, &results);
         writeln!(io::stdout(), "{text}")?;
         outcome?;
-        let file = arguments.output;
-        fs::write(
-            file.unwrap_or(arguments.peers.join("RESULTS-http.md")),
-            text,
-        )?;
+        if let Some(file) = file {
+            fs::write(&file, text)?;
+            say(&format!("written to {}", file.display()));
+        }
         return Ok(());
     }
     outcome
