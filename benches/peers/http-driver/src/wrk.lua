@@ -1,0 +1,8 @@
+-- wrk prints no p99.9; this prints what the driver reads, all times in µs.
+function done(summary, latency, requests)
+    local errors = summary.errors
+    local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+    io.write(string.format("figures %d %d %d %d %d %d %d\n",
+        summary.requests, summary.duration, failed,
+        latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max))
+end
