@@ -267,12 +267,12 @@ impl Local {
         if chain.is_waiting() {
             return true;
         }
-        let mut patience = self.patience.borrow_mut();
+        let crowding = self.visits.borrow().crowding();
         // An error of the poll shows again in the next one.
         let events = || self.driver.turn(Some(Duration::ZERO)).unwrap_or(false);
-        self.visits.borrow().have_cpus_for_a_loop()
-            && patience.is_worth_a_try()
-            && patience.look_again(|| chain.is_waiting(), events)
+        self.patience
+            .borrow_mut()
+            .wait(crowding, || chain.is_waiting(), events)
     }
 
     /// Asks the OS for events; sleeps until there are any if nothing else is to be done.

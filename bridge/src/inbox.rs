@@ -114,7 +114,7 @@ pub fn inbox<T: Send>() -> io::Result<(Inbox<T>, Sender<T>)> {
             mailbox,
             rest: Taken::empty(),
             visits: RefCell::default(),
-            patience: Patience::new(Spin::Off),
+            patience: Patience::of_a_loop(Spin::Off),
         },
         sender,
     ))
@@ -187,7 +187,7 @@ impl<T: Send> Inbox<T> {
     /// [`Spin::Off`], since it delays the loop's sockets and timers for as long.
     #[must_use]
     pub fn spin(mut self, spin: Spin) -> Self {
-        self.patience = Patience::new(spin);
+        self.patience = Patience::of_a_loop(spin);
         self
     }
 

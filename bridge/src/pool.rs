@@ -36,7 +36,7 @@ use crate::admission::Admission;
 use crate::call::CallContext;
 use crate::spin::{Spin, cpus, learn_wake_cost, wake_cost};
 use crate::stats::Counter;
-use crate::visits::{Progress, Tended};
+use crate::visits::{Crowding, Progress, Tended};
 use crossbeam_utils::CachePadded;
 use ending::Ending;
 use idle::Idle;
@@ -181,6 +181,15 @@ impl Core {
         self.woken_at_ns.store(since_start, Relaxed);
     }
 
+    /// Whether the worker that was woken last should be here by now, and waits for a CPU instead. The
+    /// next one may find one sooner.
+    fn searcher_is_overdue(&self, now: Instant) -> bool {
+        // Relaxed: as in `is_waking`.
+        let woken_at = Duration::from_nanos(self.woken_at_ns.load(Relaxed));
+        let since_start = now.saturating_duration_since(self.started);
+        since_start.saturating_sub(woken_at) > wake_cost() * 2
+    }
+
     /// Learns what a wake costs, from a worker that has just been woken.
     fn was_woken(&self) {
         let since_start = nanos(self.started.elapsed());
@@ -228,8 +237,12 @@ impl Tended for Core {
     }
 
     fn look(&self, progress: &mut Progress, now: Option<Instant>) {
-        if !self.idle.may_wake() || self.queue.is_empty() {
+        if self.idle.count() == 0 || self.queue.is_empty() {
             progress.since = None;
+            return;
+        }
+        let is_searching = self.idle.is_searching();
+        if is_searching && !now.is_some_and(|now| self.searcher_is_overdue(now)) {
             return;
         }
         let ended = self.admission.left();
@@ -243,9 +256,14 @@ impl Tended for Core {
             };
             now.saturating_duration_since(since) >= wake_cost()
         };
-        let nobody_is_awake = self.idle.count() == self.threads;
-        if nobody_is_awake || self.is_backlogged() || stands_still() {
-            Tended::work_was_queued(self);
+        let nobody_is_awake = self.awake() == 0;
+        if !(nobody_is_awake || self.is_backlogged() || stands_still()) {
+            return;
+        }
+        if is_searching {
+            self.idle.wake_another(|| self.is_waking());
+        } else {
+            self.idle.work_was_queued(|| self.is_waking());
         }
     }
 
@@ -260,8 +278,16 @@ impl Tended for Core {
         self.idle.work_was_queued(|| self.is_waking());
     }
 
-    fn has_cpus_for_a_loop(&self) -> bool {
-        self.awake() < cpus()
+    fn crowding(&self) -> Crowding {
+        if self.awake() < cpus() {
+            return Crowding::Room;
+        }
+        let is_short = self.admission.service().is_some_and(|of| of < wake_cost());
+        if is_short && !self.queue.is_empty() {
+            Crowding::Swamped
+        } else {
+            Crowding::Full
+        }
     }
 }
 

@@ -4,12 +4,13 @@
 //! loop or a worker that has run out of work may look again, giving way to other threads in between,
 //! for no longer than half a wake on this machine. Whether it pays is learnt by each loop and worker for
 //! itself: a score goes up when something came, and down, by more, when nothing did. Below zero it
-//! sleeps at once, except one time in [`SLEEPS_PER_TRY`], to notice that times have changed.
+//! sleeps at once, except one time in many, to notice that times have changed.
 //!
 //! Looking again only helps if the other side is awake, so workers do it only when the loop to which
 //! they sent last was. A loop that tries cannot know that, and so its tries last for two wakes: the
 //! worker's that it has just woken, and a bit; then the worker finds the loop awake and looks again too.
 
+use crate::visits::Crowding;
 use std::hint;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
@@ -34,13 +35,16 @@ impl Spin {
     pub const MAX: Duration = Duration::from_millis(10);
 }
 
-/// Between two tries of one who has learnt to sleep at once.
-const SLEEPS_PER_TRY: u32 = 64;
-/// The best score: how many wins are remembered.
-const SCORE_MAX: i32 = 8;
+/// Between two tries of a loop that has learnt to sleep at once.
+const LOOP_SLEEPS_PER_TRY: u32 = 64;
+/// The same for a worker, which tries only if the loop is awake. Both must try at the same time to find
+/// each other, so one of them must do so more often.
+const WORKER_SLEEPS_PER_TRY: u32 = 4;
+/// The best score: how many wins are remembered, and how many losses a change for the worse costs.
+const SCORE_MAX: i32 = 16;
 /// A lost spin takes back this many won ones: what is lost is a whole spin, what is won a part of a
 /// sleep.
-const LOSS: i32 = 4;
+const LOSS: i32 = 2;
 /// Looks between two moments of giving way.
 const LOOKS_PER_ROUND: u32 = 16;
 /// Who has looked for fewer rounds than this when its time is up was kept off the CPU most of the
@@ -61,20 +65,14 @@ pub(crate) fn wake_cost() -> Duration {
     Duration::from_nanos(WAKE_COST_NS.load(Relaxed))
 }
 
-/// Learns from a thread that was woken so long after the other one decided to wake it. One that
-/// had to wait for a CPU says little, so what is short counts for more.
+/// Learns from a thread that was woken so long after the other one decided to wake it.
 pub(crate) fn learn_wake_cost(sample: Duration) {
     let sample = sample.clamp(WAKE_COST_MIN, WAKE_COST_MAX);
     let sample = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
     // Relaxed, Relaxed: an estimate; a lost update is one sample less.
     let old = WAKE_COST_NS.load(Relaxed);
-    let new = if sample < old {
-        old - (old - sample) / 8
-    } else {
-        old + (sample - old) / 64
-    };
     // Relaxed: as above.
-    WAKE_COST_NS.store(new, Relaxed);
+    WAKE_COST_NS.store(old - old / 16 + sample / 16, Relaxed);
 }
 
 /// The CPUs that this process may use.
@@ -89,14 +87,24 @@ pub(crate) struct Patience {
     spin: Spin,
     score: i32,
     slept: u32,
+    sleeps_per_try: u32,
 }
 
 impl Patience {
-    pub(crate) fn new(spin: Spin) -> Self {
+    pub(crate) fn of_a_loop(spin: Spin) -> Self {
+        Self::new(spin, LOOP_SLEEPS_PER_TRY)
+    }
+
+    pub(crate) fn of_a_worker(spin: Spin) -> Self {
+        Self::new(spin, WORKER_SLEEPS_PER_TRY)
+    }
+
+    fn new(spin: Spin, sleeps_per_try: u32) -> Self {
         Self {
             spin: if cpus() == 1 { Spin::Off } else { spin },
             score: 0,
             slept: 0,
+            sleeps_per_try,
         }
     }
 
@@ -108,8 +116,8 @@ impl Patience {
         if self.score >= 0 {
             return true;
         }
-        self.slept += 1;
-        self.slept.is_multiple_of(SLEEPS_PER_TRY)
+        self.slept = self.slept.wrapping_add(1);
+        self.slept.is_multiple_of(self.sleeps_per_try)
     }
 
     fn limit(&self) -> Duration {
@@ -118,6 +126,25 @@ impl Patience {
             Spin::Auto => wake_cost() / 2,
             Spin::Off => Duration::ZERO,
             Spin::For(limit) => limit,
+        }
+    }
+
+    /// What a loop does before it sleeps: looks again if there is room for it and it pays, gives way
+    /// if the workers need the CPU; whether something came.
+    pub(crate) fn wait(
+        &mut self,
+        crowding: Crowding,
+        mut came: impl FnMut() -> bool,
+        came_elsewhere: impl FnMut() -> bool,
+    ) -> bool {
+        match crowding {
+            Crowding::Room => self.is_worth_a_try() && self.look_again(came, came_elsewhere),
+            Crowding::Full => false,
+            Crowding::Swamped if self.spin == Spin::Off => false,
+            Crowding::Swamped => {
+                thread::yield_now();
+                came()
+            }
         }
     }
 

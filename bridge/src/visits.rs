@@ -24,8 +24,20 @@ pub(crate) trait Tended: Send + Sync {
     fn leave(&self);
     /// Wakes a worker for what was queued, if one is idle and none searches.
     fn work_was_queued(&self);
-    /// Whether its workers leave a CPU to a loop that looks again before it sleeps.
-    fn has_cpus_for_a_loop(&self) -> bool;
+    /// What its workers leave to the loop.
+    fn crowding(&self) -> Crowding;
+}
+
+/// How busy a pool keeps the CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Crowding {
+    /// There is a CPU for a loop that looks again before it sleeps.
+    Room,
+    /// As many workers are awake as there are CPUs.
+    Full,
+    /// Besides, more short calls wait than a wake is worth: a loop that sleeps now is woken again
+    /// by the very next of them, and takes the CPU from the worker that does the next ones.
+    Swamped,
 }
 
 /// What a loop saw of a pool when it last looked.
@@ -77,9 +89,10 @@ impl Visits {
         }
     }
 
-    /// Whether the pools' workers leave a CPU to a loop that looks again.
-    pub(crate) fn have_cpus_for_a_loop(&self) -> bool {
-        self.0.iter().all(|visit| visit.pool.has_cpus_for_a_loop())
+    /// How busy the busiest of the pools keeps the CPUs.
+    pub(crate) fn crowding(&self) -> Crowding {
+        let crowding = |visit: &Visit| visit.pool.crowding();
+        self.0.iter().map(crowding).max().unwrap_or(Crowding::Room)
     }
 
     /// Takes a last look at each pool; before the loop sleeps or ends.

@@ -77,7 +77,7 @@ impl Local {
             tasks: RefCell::default(),
             budget: Cell::new(0),
             visits: RefCell::default(),
-            patience: Patience::new(spin).into(),
+            patience: Patience::of_a_loop(spin).into(),
             turn_began: Cell::new(now),
             clock: Cell::new(now),
             turns_unpolled: Cell::new(0),

@@ -4,8 +4,8 @@ use super::serve::{Around, Bound, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
 use crate::call::{
-    CallCell, CallContext, Cancellation, Closed, Finished, Found, Home, Interrupt, Left, Posts, Refused,
-    Slot, settle,
+    CallCell, CallContext, Cancellation, Closed, Finished, Found, Home, Interrupt, Left, Posts,
+    Refused, Slot, settle,
 };
 use crate::error::CallError;
 use crate::inbox::envelope::{Header, Shared};

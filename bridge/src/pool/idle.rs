@@ -36,7 +36,8 @@ use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicUsize, fence};
 use std::thread::Thread;
 
-/// Set in `summary` while a worker searches; the rest counts idle workers.
+/// Set in `summary` when a worker begins to search, cleared when one ends; the rest counts idle workers.
+/// Whoever finds it set may rely on the worker that set it last: that one has not ended yet.
 const SEARCHING: usize = 1;
 const ONE_IDLE: usize = 2;
 
@@ -97,6 +98,15 @@ impl<W: Unpark> Idle<W> {
         summary & SEARCHING == 0 && summary >= ONE_IDLE
     }
 
+    /// As [`work_was_queued`](Self::work_was_queued), also if one searches: it was woken long ago and
+    /// has not come, for want of a CPU.
+    pub(crate) fn wake_another(&self, waking: impl FnOnce()) {
+        // Relaxed: the searcher that was relied on looks into the queue when it comes; there are
+        // two now, and the mark stands for whoever set it last.
+        self.summary.fetch_and(!SEARCHING, Relaxed);
+        self.wake_one(waking);
+    }
+
     fn wake_one(&self, waking: impl FnOnce()) {
         let mut stack = self.stack();
         if stack.is_empty() {
@@ -116,6 +126,12 @@ impl<W: Unpark> Idle<W> {
         }
     }
 
+    /// Whether a worker searches, as far as this thread sees.
+    pub(crate) fn is_searching(&self) -> bool {
+        // Relaxed: a hint.
+        self.summary.load(Relaxed) & SEARCHING != 0
+    }
+
     /// A worker that ran out of work searches for a moment before it stands idle; false when
     /// another one does already.
     pub(crate) fn begin_search(&self) -> bool {
@@ -129,11 +145,13 @@ impl<W: Unpark> Idle<W> {
     pub(crate) fn stand_idle(&self, worker: usize, thread: W, was_searching: bool) {
         let mut stack = self.stack();
         stack.push((worker, thread));
-        // Both changes at once: nobody sees the worker neither idle nor searching. The mark is
-        // this worker's own, so it is set.
-        let change = ONE_IDLE - usize::from(was_searching) * SEARCHING;
-        // Relaxed: as in `wake_one`.
-        self.summary.fetch_add(change, Relaxed);
+        // Relaxed, here and below: as in `wake_one`. In this order nobody sees the worker neither
+        // idle nor searching.
+        self.summary.fetch_add(ONE_IDLE, Relaxed);
+        if was_searching {
+            // Relaxed: as above.
+            self.summary.fetch_and(!SEARCHING, Relaxed);
+        }
         drop(stack);
         // SeqCst fence: partner of the one in `work_was_queued`.
         fence(SeqCst);

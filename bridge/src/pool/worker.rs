@@ -48,7 +48,7 @@ impl Worker {
             index,
             sessions: Sessions::new(core.session_idle),
             posts: Posts::default(),
-            patience: Patience::new(core.spin),
+            patience: Patience::of_a_worker(core.spin),
             calls: 0,
             ended: None,
             found: Found::Awake,
