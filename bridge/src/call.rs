@@ -35,7 +35,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Where a call's time went. All zero for a call that was refused.
+/// Where a call's time went. All zero for a call that was refused or has not finished. On Pontoon's loop
+/// the moments of submission and return are those at which its turn looked at the clock last, at most a
+/// few tasks earlier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// From submission to the start of the foreign code (opening a session counts as service).
@@ -49,7 +51,8 @@ pub struct Timings {
 /// An outcome on its way home.
 #[derive(Debug)]
 pub(crate) struct Finished<T> {
-    pub(crate) result: Result<T, CallError>,
+    /// An error is rare, and boxed so that it does not make every call large.
+    pub(crate) result: Result<T, Box<CallError>>,
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
 }
@@ -90,7 +93,15 @@ pub struct Call<T> {
     state: State<T>,
     submitted: Option<Instant>,
     expiry: Option<Expiry>,
-    timings: Timings,
+    times: Option<Times>,
+}
+
+/// When the foreign code began and ended, and when the waiting task saw the outcome.
+#[derive(Clone, Copy)]
+struct Times {
+    started: Instant,
+    ended: Instant,
+    seen: Instant,
 }
 
 impl<T> Call<T> {
@@ -103,7 +114,7 @@ impl<T> Call<T> {
             state: State::Pending(cell),
             submitted: Some(submitted),
             expiry,
-            timings: Timings::default(),
+            times: None,
         }
     }
 
@@ -112,7 +123,7 @@ impl<T> Call<T> {
             state: State::Refused(error),
             submitted: None,
             expiry: None,
-            timings: Timings::default(),
+            times: None,
         }
     }
 
@@ -132,24 +143,27 @@ impl<T> Call<T> {
     /// Where the time went; known once the call is finished.
     #[must_use]
     pub fn timings(&self) -> Timings {
-        self.timings
+        let Some(times) = self.times else {
+            return Timings::default();
+        };
+        let submitted = self.submitted.unwrap_or(times.started);
+        Timings {
+            queue: times.started.saturating_duration_since(submitted),
+            service: times.ended.saturating_duration_since(times.started),
+            wake: times.seen.saturating_duration_since(times.ended),
+        }
     }
 
-    /// Keeps the times; `now` is when the waiting task saw the outcome.
-    fn finish(&mut self, finished: Finished<T>, now: Instant) -> Result<T, CallError> {
-        let Finished {
-            result,
-            started,
-            ended,
-        } = finished;
+    /// Keeps the times; `seen` is when the waiting task saw the outcome.
+    fn finish(&mut self, finished: Finished<T>, seen: Instant) -> Result<T, CallError> {
         self.state = State::Finished;
         self.expiry = None;
-        self.timings = Timings {
-            queue: started.saturating_duration_since(self.submitted.unwrap_or(started)),
-            service: ended.saturating_duration_since(started),
-            wake: now.saturating_duration_since(ended),
-        };
-        result
+        self.times = Some(Times {
+            started: finished.started,
+            ended: finished.ended,
+            seen,
+        });
+        finished.result.map_err(|error| *error)
     }
 
     /// Gives the call up, if it is pending.

@@ -239,7 +239,8 @@ impl Local {
         self.turns.set(self.turns.get() + 1);
         self.visits.borrow_mut().turn_ended(now);
         let is_busy = main_is_due || self.has_work();
-        let came = is_busy || self.look_again();
+        let waiting = self.shared().mailbox().chain().is_waiting();
+        let came = is_busy || waiting || self.look_again();
         let unpolled = self.turns_unpolled.get() + 1;
         let polled = if came && !is_busy && unpolled < TURNS_PER_POLL {
             self.turns_unpolled.set(unpolled);
@@ -249,7 +250,8 @@ impl Local {
             self.poll(came, now)
         };
         self.take_inbox();
-        let began = Instant::now();
+        let was_at_hand = waiting && unpolled < TURNS_PER_POLL;
+        let began = if was_at_hand { now } else { Instant::now() };
         self.turn_began.set(began);
         self.clock.set(began);
         self.fire_timers(began);
@@ -261,12 +263,9 @@ impl Local {
         }
     }
 
-    /// Whether something is in the inbox, or comes from anywhere if that is worth waiting for.
+    /// Whether something comes, if that is worth waiting for.
     fn look_again(&self) -> bool {
         let chain = self.shared().mailbox().chain();
-        if chain.is_waiting() {
-            return true;
-        }
         let crowding = self.visits.borrow().crowding();
         // An error of the poll shows again in the next one.
         let events = || self.driver.turn(Some(Duration::ZERO)).unwrap_or(false);

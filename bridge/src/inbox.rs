@@ -115,6 +115,7 @@ pub fn inbox<T: Send>() -> io::Result<(Inbox<T>, Sender<T>)> {
             rest: Taken::empty(),
             visits: RefCell::default(),
             patience: Patience::of_a_loop(Spin::Off),
+            armed: true,
         },
         sender,
     ))
@@ -129,6 +130,8 @@ pub struct Inbox<T: Send> {
     /// The pools that were asked to answer here since it was last armed.
     visits: RefCell<Visits>,
     patience: Patience,
+    /// Armed, and nothing taken since.
+    armed: bool,
 }
 
 impl<T: Send> Inbox<T> {
@@ -152,6 +155,7 @@ impl<T: Send> Inbox<T> {
         while handled < limit {
             if self.rest.is_empty() {
                 self.rest = self.mailbox.chain.take();
+                self.armed = false;
             }
             let Some(envelope) = self.rest.next() else {
                 break;
@@ -180,7 +184,8 @@ impl<T: Send> Inbox<T> {
             return false;
         }
         self.visits.get_mut().leave();
-        self.mailbox.chain.arm()
+        self.armed = self.mailbox.chain.arm();
+        self.armed
     }
 
     /// How long [`arm`](Self::arm) may look for messages again before the loop sleeps; default
@@ -199,7 +204,7 @@ impl<T: Send> Inbox<T> {
     /// Notes a call whose outcome comes here. This loop looks after the pool while it is awake; once
     /// it is armed it may sleep without another look.
     pub(crate) fn look_after<P: Tended + 'static>(&self, pool: &Arc<P>) {
-        if self.mailbox.chain.is_armed() {
+        if self.armed {
             pool.work_was_queued();
         } else {
             self.visits.borrow_mut().submitted(pool);

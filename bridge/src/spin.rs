@@ -156,7 +156,7 @@ impl Patience {
         mut came_elsewhere: impl FnMut() -> bool,
     ) -> bool {
         let limit = self.limit();
-        let began = Instant::now();
+        let mut began = None;
         let mut rounds = 0;
         loop {
             for _ in 0..LOOKS_PER_ROUND {
@@ -166,6 +166,8 @@ impl Patience {
                 }
                 hint::spin_loop();
             }
+            // The first looks take less than reading the clock and giving way.
+            let began = *began.get_or_insert_with(Instant::now);
             // Whoever has real work for this CPU goes first.
             thread::yield_now();
             rounds += 1;

@@ -148,7 +148,7 @@ impl<T: Send + 'static> Completer<T> {
         // The place first: whoever is woken finds room.
         self.let_go();
         let finished = Finished {
-            result,
+            result: result.map_err(Box::new),
             started: self.cell.submitted,
             ended: Instant::now(),
         };

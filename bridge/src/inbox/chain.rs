@@ -140,12 +140,6 @@ impl<N: Node> Chain<N> {
         head != EMPTY && head != ARMED && head != CLOSED
     }
 
-    /// Whether the consumer has armed it and nothing has come since; the consumer only.
-    pub(crate) fn is_armed(&self) -> bool {
-        // Relaxed: the consumer alone arms, so it cannot miss that.
-        self.head.load(Relaxed) == ARMED
-    }
-
     /// Takes all that is here, oldest first, and disarms; the consumer only.
     pub(crate) fn take(&self) -> Taken<N> {
         // Relaxed: a first look, so that an idle turn costs no write to a shared cache line. Only

@@ -13,8 +13,14 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The first field of everything that an [`Envelope`] can hold.
 pub(crate) struct Header<T> {
     next: AtomicPtr<()>,
-    open: unsafe fn(NonNull<Header<T>>) -> T,
-    discard: unsafe fn(NonNull<Header<T>>),
+    end: unsafe fn(NonNull<Header<T>>, End) -> Option<T>,
+}
+
+/// How an envelope ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Discard,
 }
 
 impl<T> Header<T> {
@@ -22,26 +28,20 @@ impl<T> Header<T> {
     pub(crate) fn of<H: Handle<T>>() -> Self {
         Self {
             next: AtomicPtr::new(ptr::null_mut()),
-            open: open::<T, H>,
-            discard: discard::<T, H>,
+            end: end::<T, H>,
         }
     }
 }
 
+/// Opens or drops an envelope's content; always gives the message if it is opened.
+///
 /// # Safety
 ///
 /// `raw` came from `H::into_raw` and is taken back once.
-unsafe fn open<T, H: Handle<T>>(raw: NonNull<Header<T>>) -> T {
+unsafe fn end<T, H: Handle<T>>(raw: NonNull<Header<T>>, end: End) -> Option<T> {
     // SAFETY: the caller's promise is `from_raw`'s.
-    unsafe { H::from_raw(raw) }.open()
-}
-
-/// # Safety
-///
-/// As for [`open`].
-unsafe fn discard<T, H: Handle<T>>(raw: NonNull<Header<T>>) {
-    // SAFETY: the caller's promise is `from_raw`'s.
-    drop(unsafe { H::from_raw(raw) });
+    let handle = unsafe { H::from_raw(raw) };
+    (end == End::Open).then(|| handle.open())
 }
 
 /// A pointer that owns something with a [`Header`]: a `Box`, or one of several `Arc`s.
@@ -137,12 +137,9 @@ impl<T> Envelope<T> {
 
     /// Gives the message, on the consumer's thread, or on any that finds the consumer gone.
     pub(crate) fn open(self) -> T {
-        let raw = self.into_raw_header();
-        // SAFETY: the header is alive as long as the envelope was.
-        let open = unsafe { raw.as_ref() }.open;
-        // SAFETY: `raw` came from the `Handle` for which the header was made, and is taken back
-        // once, since the envelope is gone.
-        unsafe { open(raw) }
+        // SAFETY: the envelope is gone with this call.
+        let message = unsafe { end_once(self.into_raw_header(), End::Open) };
+        message.expect("what is opened gives a message")
     }
 
     fn into_raw_header(self) -> NonNull<Header<T>> {
@@ -152,11 +149,20 @@ impl<T> Envelope<T> {
 
 impl<T> Drop for Envelope<T> {
     fn drop(&mut self) {
-        // SAFETY: the header is alive as long as the envelope is.
-        let discard = unsafe { self.0.as_ref() }.discard;
-        // SAFETY: as in `open`.
-        unsafe { discard(self.0) };
+        // SAFETY: the envelope is gone after this call.
+        drop(unsafe { end_once(self.0, End::Discard) });
     }
+}
+
+/// # Safety
+///
+/// `raw` was an envelope's, which is not used afterwards.
+unsafe fn end_once<T>(raw: NonNull<Header<T>>, end: End) -> Option<T> {
+    // SAFETY: the header is alive as long as the envelope was.
+    let act = unsafe { raw.as_ref() }.end;
+    // SAFETY: `raw` came from the `Handle` for which the header was made, and is taken back once,
+    // since the envelope is gone.
+    unsafe { act(raw, end) }
 }
 
 // SAFETY: `into_raw` and `from_raw` give up and take back the envelope's pointer, which points to

@@ -1,6 +1,6 @@
 //! A call of a pool that somebody may await, in one allocation: link, state, work and outcome.
 
-use super::serve::{Around, Bound, serve_in};
+use super::serve::{Around, Bound, CallerSpan, Clock, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
 use crate::call::{
@@ -10,8 +10,9 @@ use crate::call::{
 use crate::error::CallError;
 use crate::inbox::envelope::{Header, Shared};
 use crate::quiet::{drop_quietly, wake_quietly};
+use crossbeam_utils::atomic::AtomicCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Instant;
@@ -23,11 +24,13 @@ pub(crate) struct Cell<S, T, F> {
     slot: Slot<F, Finished<T>, Home>,
     deadline: Option<Instant>,
     bound: Arc<Bound<S>>,
-    span: tracing::Span,
-    /// Protects the hand-over of the interrupter between worker and watchdog; no foreign code runs
-    /// under it, and calls of a kind without interrupters do not touch it.
-    interrupter: Mutex<Option<Arc<dyn Interrupt>>>,
+    span: CallerSpan,
+    /// While the work runs, for whoever takes it first: the watchdog, or the worker when it is done.
+    /// One word, as a fat pointer cannot be swapped.
+    interrupter: AtomicCell<Option<Interrupter>>,
 }
+
+type Interrupter = Box<Box<dyn Interrupt>>;
 
 // SAFETY: `Cell` is `repr(C)`, its header comes first and is made for `Arc<Self>` in `new`; the only
 // envelope of a cell is made when it completes, which it does once.
@@ -57,8 +60,8 @@ where
             slot: Slot::new(work),
             deadline,
             bound,
-            span: tracing::Span::current(),
-            interrupter: Mutex::new(None),
+            span: CallerSpan::current(),
+            interrupter: AtomicCell::new(None),
         }
     }
 
@@ -73,7 +76,7 @@ where
     ) -> Option<Found> {
         self.bound.core.admission.leave();
         let finished = Finished {
-            result,
+            result: result.map_err(Box::new),
             started,
             ended,
         };
@@ -85,13 +88,6 @@ where
                 None
             }
         }
-    }
-
-    fn take_interrupter(&self) -> Option<Arc<dyn Interrupt>> {
-        self.interrupter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
     }
 
     fn interrupt_later(self: &Arc<Self>) {
@@ -115,10 +111,7 @@ where
         let interrupter = catch_unwind(AssertUnwindSafe(make))?;
         session.interruptible = interrupter.is_some();
         if session.interruptible {
-            *self
-                .interrupter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = interrupter;
+            self.interrupter.store(interrupter.map(Box::new));
             if self.slot.is_closed() {
                 // The caller left before there was anything to interrupt with: ask again.
                 self.interrupt_later();
@@ -131,7 +124,7 @@ where
         if !std::mem::take(&mut session.interruptible) {
             return;
         }
-        let unused = self.take_interrupter();
+        let unused = self.interrupter.take();
         if unused.is_none() {
             // The watchdog took it: its cancel may still be on the way and would hit the next
             // call.
@@ -165,9 +158,14 @@ where
             return;
         }
         let context = CallContext::new(Arc::clone(&self) as Arc<dyn Cancellation>, self.deadline);
-        let (result, ended) = serve_in(&self.span, &self.bound, worker, &self, |session| {
-            work(session, &context)
-        });
+        let (result, ended) = serve_in(
+            &self.span,
+            &self.bound,
+            worker,
+            Clock::Read,
+            &self,
+            |session| work(session, &context),
+        );
         drop(context);
         worker.call_ended(&self.bound.core, started, ended);
         let found = self.finish(result, started, ended, &mut worker.posts);
@@ -190,7 +188,7 @@ where
 
     fn interrupt(&self) {
         // Taken only while the call runs: the worker takes it back when the call returns.
-        if let Some(interrupter) = self.take_interrupter() {
+        if let Some(interrupter) = self.interrupter.take() {
             interrupter.interrupt();
         }
     }

@@ -1,7 +1,7 @@
 //! A call of a pool whose outcome goes into an [`Inbox`](crate::Inbox). Nobody awaits or cancels it,
 //! so it has one owner at a time, the queue, the worker, the inbox, and needs no state of its own.
 
-use super::serve::{Bound, Plain, serve_in};
+use super::serve::{Bound, CallerSpan, Clock, Plain, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
 use crate::call::{CallContext, Found, Posts};
@@ -17,7 +17,8 @@ type Outlet<M> = Arc<Mailbox<Envelope<M>>>;
 
 enum Content<F, T, N> {
     Work(F, N),
-    Outcome(Result<T, CallError>, N),
+    /// An error is rare, and boxed so that it does not make every call large.
+    Outcome(Result<T, Box<CallError>>, N),
     Gone,
 }
 
@@ -30,7 +31,7 @@ pub(crate) struct Errand<S, T, M, F, N> {
     deadline: Option<Instant>,
     bound: Arc<Bound<S>>,
     outlet: Outlet<M>,
-    span: tracing::Span,
+    span: CallerSpan,
 }
 
 impl<S, T, M, F, N> Errand<S, T, M, F, N> {
@@ -50,7 +51,7 @@ impl<S, T, M, F, N> Errand<S, T, M, F, N> {
             deadline,
             bound,
             outlet,
-            span: tracing::Span::current(),
+            span: CallerSpan::current(),
         }
     }
 
@@ -79,7 +80,7 @@ where
 {
     fn open(mut self: Arc<Self>) -> M {
         match self.take() {
-            Content::Outcome(result, then) => then(result),
+            Content::Outcome(result, then) => then(result.map_err(|error| *error)),
             Content::Work(..) | Content::Gone => unreachable!("it was sent with its outcome"),
         }
     }
@@ -102,7 +103,7 @@ where
     ) -> Found {
         let core = Arc::clone(&self.bound.core);
         core.admission.leave();
-        *self.content() = Content::Outcome(result, then);
+        *self.content() = Content::Outcome(result.map_err(Box::new), then);
         let outlet = posts.keep(&self.outlet);
         match outlet.push(Envelope::new(self)) {
             Ok(pushed) => pushed.into(),
@@ -127,7 +128,13 @@ where
         let Content::Work(work, then) = self.take() else {
             unreachable!("it is run once")
         };
-        let started = worker.now();
+        // Nobody asks how long it took, but the pool must learn it.
+        let is_timed = self.deadline.is_some() || worker.is_sampling(&self.bound.core);
+        let started = if is_timed {
+            worker.now()
+        } else {
+            worker.roughly_now()
+        };
         if self.deadline.is_some_and(|deadline| deadline <= started) {
             drop_quietly(work);
             self.bound.core.counters.expired.add();
@@ -136,10 +143,19 @@ where
             return worker.sent(found);
         }
         let context = CallContext::detached().with_deadline(self.deadline);
-        let (result, ended) = serve_in(&self.span, &self.bound, worker, &Plain, |session| {
+        let clock = if is_timed {
+            Clock::Read
+        } else {
+            Clock::Stopped(started)
+        };
+        let (result, ended) = serve_in(&self.span, &self.bound, worker, clock, &Plain, |session| {
             work(session, &context)
         });
-        worker.call_ended(&self.bound.core, started, ended);
+        if is_timed {
+            worker.call_ended(&self.bound.core, started, ended);
+        } else {
+            worker.untimed_call_ended(&self.bound.core);
+        }
         let found = self.finish(result, then, &mut worker.posts);
         worker.sent(found);
     }

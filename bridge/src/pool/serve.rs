@@ -32,10 +32,11 @@ pub(super) struct Plain;
 
 impl<S> Around<S> for Plain {}
 
-/// Runs the foreign code; how it ended, and when.
+/// Runs the foreign code; how it ended, and when, if anybody wants to know.
 pub(super) fn serve<S: 'static, T>(
     bound: &Bound<S>,
     worker: &mut Worker,
+    clock: Clock,
     around: &impl Around<S>,
     work: impl FnOnce(&mut Session<S>) -> T,
 ) -> (Result<T, CallError>, Instant) {
@@ -65,7 +66,7 @@ pub(super) fn serve<S: 'static, T>(
     }
     let result = catch_unwind(AssertUnwindSafe(|| work(&mut session)));
     around.after(&mut session);
-    let ended = Instant::now();
+    let ended = clock.now();
     match result {
         Ok(value) => {
             sessions.put(&bound.kind, session, ended);
@@ -86,21 +87,53 @@ fn panicked(core: &Core, panic: Box<dyn Any + Send>) -> CallError {
     CallError::Panicked { message }
 }
 
+/// How a call's end is timed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Clock {
+    Read,
+    /// Nobody wants to know, so this will do.
+    Stopped(Instant),
+}
+
+impl Clock {
+    fn now(self) -> Instant {
+        match self {
+            Self::Read => Instant::now(),
+            Self::Stopped(at) => at,
+        }
+    }
+}
+
+/// The span in which a call was submitted. Most have none, and then it is but one word.
+pub(super) struct CallerSpan(Option<Box<tracing::Span>>);
+
+impl CallerSpan {
+    pub(super) fn current() -> Self {
+        // Without a subscriber there is no span, and asking for it is not free.
+        if !tracing::dispatcher::has_been_set() {
+            return Self(None);
+        }
+        let span = tracing::Span::current();
+        Self((!span.is_none()).then(|| Box::new(span)))
+    }
+}
+
 /// As [`serve`], in the caller's span. `serve` lets no panic of the library out; one of a log
 /// subscriber must not cost the call its outcome either.
 pub(super) fn serve_in<S: 'static, T>(
-    span: &tracing::Span,
+    span: &CallerSpan,
     bound: &Bound<S>,
     worker: &mut Worker,
+    clock: Clock,
     around: &impl Around<S>,
     work: impl FnOnce(&mut Session<S>) -> T,
 ) -> (Result<T, CallError>, Instant) {
-    if span.is_none() {
-        return serve(bound, worker, around, work);
-    }
+    let Some(span) = &span.0 else {
+        return serve(bound, worker, clock, around, work);
+    };
     catch_unwind(AssertUnwindSafe(|| {
         let _in_the_request = span.enter();
-        serve(bound, worker, around, work)
+        serve(bound, worker, clock, around, work)
     }))
     .unwrap_or_else(|panic| {
         let message = panic_message(&*panic);

@@ -5,7 +5,6 @@ use crate::error::BoxError;
 use crate::quiet::drop_quietly;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -60,11 +59,8 @@ impl<S: 'static> SessionKind<S> {
         self.interrupter.is_some()
     }
 
-    pub(crate) fn interrupter_of(&self, session: &S) -> Option<Arc<dyn Interrupt>> {
-        self.interrupter
-            .as_ref()
-            .and_then(|make| make(session))
-            .map(Arc::from)
+    pub(crate) fn interrupter_of(&self, session: &S) -> Option<Box<dyn Interrupt>> {
+        self.interrupter.as_ref().and_then(|make| make(session))
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Worker {
     /// When the last call ended, if nothing but taking the next one has happened since: the clock
     /// is read once per call.
     ended: Option<Instant>,
+    /// When the clock was last read.
+    last_look: Option<Instant>,
     /// How the loop was to which the last outcome went.
     found: Found,
 }
@@ -51,6 +53,7 @@ impl Worker {
             patience: Patience::of_a_worker(core.spin),
             calls: 0,
             ended: None,
+            last_look: None,
             found: Found::Awake,
         }
     }
@@ -60,14 +63,32 @@ impl Worker {
         self.ended.take().unwrap_or_else(Instant::now)
     }
 
+    /// A moment not long ago, for a call whose times nobody wants to know.
+    pub(crate) fn roughly_now(&mut self) -> Instant {
+        *self.last_look.get_or_insert_with(Instant::now)
+    }
+
+    /// Whether the next call's time is learnt from, if it is a short one.
+    pub(crate) fn is_sampling(&self, core: &Core) -> bool {
+        self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE)
+            || core.admission.service().is_none_or(|of| of >= LONG_CALL)
+    }
+
     /// Notes that foreign code has returned.
     pub(crate) fn call_ended(&mut self, core: &Core, began: Instant, ended: Instant) {
         self.ended = Some(ended);
+        self.last_look = Some(ended);
         core.counters.call_completed(self.index);
         let service = ended.saturating_duration_since(began);
         if service >= LONG_CALL || self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) {
             core.admission.learn(service);
         }
+    }
+
+    /// As [`call_ended`](Self::call_ended), when nobody has looked at the clock.
+    pub(crate) fn untimed_call_ended(&mut self, core: &Core) {
+        self.ended = None;
+        core.counters.call_completed(self.index);
     }
 
     /// Notes how the loop was to which an outcome has gone.
