@@ -18,6 +18,7 @@ const KEYS: &[KeySpec] = &[
     KeySpec::with_default("buffer", "size", "64KiB", "how much to hold"),
     KeySpec::with_default("mode", "read or write", "read", "what is allowed"),
     KeySpec::optional("status", "status", "the status of the answer"),
+    KeySpec::optional("pause", "\"none\" or duration", "how long to rest"),
     KeySpec::optional("inner", "table", "more"),
     KeySpec::optional("items", "tables", "many more"),
     KeySpec::with_default(
@@ -226,6 +227,47 @@ fn auto_or_an_integer_is_either() {
     );
     for text in ["tries = 'all'", "tries = 5"] {
         assert!(Settings::parse(text, KEYS, read).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_word_or_a_duration_is_either() {
+    let read = |settings: &mut Settings<'_>| {
+        let range = Duration::from_micros(1)..=Duration::from_millis(2);
+        let words = [("none", None), ("long", Some(Duration::MAX))];
+        settings.word_or_duration("pause", &words, range, Some)
+    };
+    let parse = |text: &str| Settings::parse(text, KEYS, read);
+    assert_eq!(parse("pause = 'none'"), Ok(None));
+    assert_eq!(parse("pause = 'long'"), Ok(Some(Duration::MAX)));
+    for (text, us) in [("1us", 1), ("50µs", 50), ("1ms 20us", 1020), ("2ms", 2000)] {
+        let pause = parse(&format!("pause = '{text}'"));
+        assert_eq!(pause, Ok(Some(Duration::from_micros(us))), "{text}");
+    }
+}
+
+#[test]
+fn what_is_neither_the_word_nor_a_duration_is_told_what_may_be() {
+    let read = |settings: &mut Settings<'_>| {
+        let range = Duration::from_micros(1)..=Duration::from_millis(2);
+        settings.word_or_duration("pause", &[("none", None)], range, Some)
+    };
+    let unit = Some("a duration is a number and its unit, such as \"50us\" or \"1ms\"");
+    for (value, shown, help) in [
+        ("'nine'", "`nine`", Some("did you mean `none`?")),
+        ("'quick'", "`quick`", unit),
+        ("'20'", "`20`", unit),
+        ("20", "20", unit),
+        ("0.5", "0.5", unit),
+        ("'0s'", "`0s`", None),
+        ("'2001us'", "`2001us`", None),
+        ("false", "a boolean", None),
+    ] {
+        let errors = Settings::parse(&format!("pause = {value}"), KEYS, read).unwrap_err();
+        let message =
+            format!("`pause` must be \"none\" or a duration from 1us to 2ms, not {shown}");
+        assert_eq!(messages(&errors), [message]);
+        assert_eq!(errors.diagnostics()[0].help.as_deref(), help, "{value}");
     }
 }
 

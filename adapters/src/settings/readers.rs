@@ -10,7 +10,9 @@ use http::StatusCode;
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
-use super::values::{Wrong, check_size, duration_without_unit, parse_duration, parse_size};
+use super::values::{
+    Wrong, check_size, duration_without_unit, format_duration, parse_duration, parse_size,
+};
 use super::{Diagnostic, Settings, did_you_mean, nearest};
 
 /// Statuses that a final answer can have: 1xx only announce one.
@@ -108,6 +110,41 @@ impl Settings<'_> {
             DeValue::String(text) => Ok(parse_duration(text)?),
             DeValue::Integer(number) => Err(duration_without_unit(&number.to_string()).into()),
             DeValue::Float(number) => Err(duration_without_unit(&number.to_string()).into()),
+            _ => Err(Rejected::Type),
+        })
+    }
+
+    /// One of a few words, each with what it stands for, or a duration within `range`, of which
+    /// `make` makes the same.
+    pub fn word_or_duration<T: Clone>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        range: RangeInclusive<Duration>,
+        make: impl FnOnce(Duration) -> T,
+    ) -> Option<T> {
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let expected = words_or_duration_within(&names, &range);
+        let wrong = |found: &str, help: String| Wrong {
+            problem: format!("must be {expected}, not {found}"),
+            help,
+        };
+        let unit = || "a duration is a number and its unit, such as \"50us\" or \"1ms\"".to_owned();
+        self.read(key, &expected, |value| match value {
+            DeValue::String(text) => {
+                if let Some((_, meant)) = words.iter().find(|(word, _)| word == text) {
+                    return Ok(meant.clone());
+                }
+                let near = || nearest(text, &names).map(|word| format!("did you mean `{word}`?"));
+                let duration = parse_duration(text)
+                    .map_err(|_| wrong(&format!("`{text}`"), near().unwrap_or_else(unit)))?;
+                match range.contains(&duration) {
+                    true => Ok(make(duration)),
+                    false => Err(Rejected::Value(format!("not `{text}`"))),
+                }
+            }
+            DeValue::Integer(number) => Err(wrong(&number.to_string(), unit()).into()),
+            DeValue::Float(number) => Err(wrong(&number.to_string(), unit()).into()),
             _ => Err(Rejected::Type),
         })
     }
@@ -262,6 +299,12 @@ fn integer_within(range: &RangeInclusive<i64>) -> String {
         (start, i64::MAX) => format!("an integer of at least {start}"),
         (start, end) => format!("an integer from {start} to {end}"),
     }
+}
+
+fn words_or_duration_within(words: &[&str], range: &RangeInclusive<Duration>) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    let [min, max] = [range.start(), range.end()].map(|end| format_duration(*end));
+    format!("{} or a duration from {min} to {max}", words.join(", "))
 }
 
 fn in_range(number: &DeInteger<'_>, range: &RangeInclusive<i64>) -> Result<i64, Rejected> {
