@@ -142,10 +142,11 @@ fn read_parts(
     let server = server::read(root, overrides);
     root.reject_unknown_keys();
 
+    let server_spin = server.as_ref().map(|server| server.spin);
     let mut pool_tables = root.named_tables("pool", POOL_KEYS);
     let pools: Vec<Option<PoolConfig>> = pool_tables
         .iter_mut()
-        .map(|(name, settings)| pool::read(name, settings))
+        .map(|(name, settings)| pool::read(name, settings, server_spin))
         .collect();
 
     let mut around = Surroundings {

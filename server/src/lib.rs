@@ -60,4 +60,4 @@ pub use pontoon_adapters::{
     Adapter, CallContext, CallbackAdapter, Error, ErrorKind, Interrupt, LoopAdapter, Request,
     Response, ResponseCompleter, blocking, blocking_with,
 };
-pub use pontoon_bridge::{CallError, Pool, PoolBuilder, PoolStats, event_loop};
+pub use pontoon_bridge::{CallError, Pool, PoolBuilder, PoolStats, Spin, event_loop};

@@ -156,7 +156,7 @@ fn run_loop(
     index: usize,
     started: &mpsc::Sender<io::Result<LoopHandle>>,
 ) -> usize {
-    let event_loop = EventLoop::new();
+    let event_loop = EventLoop::with_spin(shared.config.spin);
     let app = LoopApp::new(shared, index).map_err(io::Error::other);
     let (event_loop, app) = match event_loop.and_then(|event_loop| Ok((event_loop, app?))) {
         Ok(ready) => ready,

@@ -10,7 +10,7 @@ use crate::pools::{self, ServerPool};
 use crate::router::{RouteError, Router};
 use crate::running::Running;
 use pontoon_adapters::settings::AutoOr;
-use pontoon_bridge::Pool;
+use pontoon_bridge::{Pool, Spin};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
@@ -70,6 +70,7 @@ impl Server {
                 .max_queue(pool.max_queue)
                 .session_idle(pool.session_idle)
                 .stack_bytes(pool.stack_size_bytes)
+                .spin(pool.spin)
         };
         Self {
             config: config.server,
@@ -120,6 +121,15 @@ impl Server {
     #[must_use]
     pub fn loops(mut self, loops: usize) -> Self {
         self.config.loops = AutoOr::Fixed(loops);
+        self
+    }
+
+    /// How long a loop that has run out of work may look for more before it sleeps; default
+    /// [`Spin::Auto`], at most [`Spin::MAX`]. On a machine with one CPU it is always off. The
+    /// workers have their own: [`PoolBuilder::spin`](crate::PoolBuilder::spin).
+    #[must_use]
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.config.spin = spin;
         self
     }
 
@@ -188,6 +198,9 @@ impl Server {
             *limit = LONGEST.min(*limit);
         }
         config.max_header_bytes = config.max_header_bytes.clamp(8 << 10, 16 << 20);
+        if let Spin::For(limit) = &mut config.spin {
+            *limit = Spin::MAX.min(*limit);
+        }
         for location in &mut self.locations {
             location.deadline = LONGEST.min(location.deadline);
         }
@@ -228,4 +241,23 @@ fn bind_locations(
         bound.push(location);
     }
     Ok(bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_may_spin_for_no_longer_than_a_config_file() {
+        let clamped = |spin| {
+            let mut server = Server::new().spin(spin);
+            server.clamp();
+            server.config.spin
+        };
+        assert_eq!(clamped(Spin::For(Duration::MAX)), Spin::For(Spin::MAX));
+        let short = Spin::For(Duration::from_micros(20));
+        for spin in [Spin::Auto, Spin::Off, short] {
+            assert_eq!(clamped(spin), spin);
+        }
+    }
 }

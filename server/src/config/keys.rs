@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use pontoon_adapters::settings::KeySpec;
+use pontoon_bridge::Spin;
 
 /// Connections that are open at once, unless the file says otherwise.
 pub const MAX_CONNECTIONS_DEFAULT: &str = "10_000";
@@ -59,8 +60,12 @@ pub(super) const TIMEOUT: RangeInclusive<Duration> =
 /// Zero stops without waiting, which is a choice.
 pub(super) const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> =
     Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
+/// Less is over before anything can come; more is a mistake.
+pub(super) const SPIN: RangeInclusive<Duration> = Duration::from_micros(1)..=Spin::MAX;
 /// A name turns up in thread names, metrics and logs.
 pub(super) const POOL_NAME_BYTES_MAX: usize = 64;
+
+const SPIN_VALUE: &str = "\"auto\", \"off\" or duration";
 
 /// The keys at the top of the file.
 pub const SERVER_KEYS: &[KeySpec] = &[
@@ -74,6 +79,12 @@ pub const SERVER_KEYS: &[KeySpec] = &[
         "\"auto\" or integer",
         "\"auto\"",
         "the number of event loops; auto fits them to the cores",
+    ),
+    KeySpec::with_default(
+        "spin",
+        SPIN_VALUE,
+        "\"auto\"",
+        "how long loops and workers may look for work before they sleep; auto does while it pays",
     ),
     KeySpec::with_default(
         "max_connections",
@@ -166,6 +177,11 @@ pub const POOL_KEYS: &[KeySpec] = &[
         "size",
         STACK_SIZE_DEFAULT,
         "the stack of each worker",
+    ),
+    KeySpec::optional(
+        "spin",
+        SPIN_VALUE,
+        "how long its workers may look for work before they sleep, instead of the server's",
     ),
 ];
 

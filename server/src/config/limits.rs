@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use pontoon_adapters::settings::{Settings, format_duration, format_size};
+use pontoon_bridge::Spin;
+
+use super::keys;
 
 /// A count within its range, or its default.
 pub(super) fn count(
@@ -46,6 +49,15 @@ pub(super) fn size_within(
 ) -> Option<usize> {
     let bytes = within(settings, key, bytes, range, |bytes| format_size(*bytes))?;
     usize::try_from(bytes).ok()
+}
+
+/// How long to look for work before sleeping; `absent` without the key.
+pub(super) fn spin(settings: &mut Settings<'_>, absent: Option<Spin>) -> Option<Spin> {
+    if !settings.contains("spin") {
+        return absent;
+    }
+    let words = [("auto", Spin::Auto), ("off", Spin::Off)];
+    settings.word_or_duration("spin", &words, keys::SPIN, Spin::For)
 }
 
 fn within<T: PartialOrd>(

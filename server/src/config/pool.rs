@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use pontoon_adapters::settings::{Diagnostic, Settings};
+use pontoon_bridge::Spin;
 
 use super::keys;
-use super::limits::{count, duration, size};
+use super::limits::{count, duration, size, spin};
 
 /// A named set of workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +21,23 @@ pub struct PoolConfig {
     pub session_idle: Duration,
     /// The stack of each worker.
     pub stack_size_bytes: usize,
+    /// How long a worker that has run out of work may look for more before it sleeps.
+    pub spin: Spin,
 }
 
-/// Reads all keys, whatever is wrong with some of them.
-pub(super) fn read(name: &str, settings: &mut Settings<'_>) -> Option<PoolConfig> {
+/// Reads all keys, whatever is wrong with some of them. `server_spin` is the server's own value,
+/// `None` where that is wrong.
+pub(super) fn read(
+    name: &str,
+    settings: &mut Settings<'_>,
+    server_spin: Option<Spin>,
+) -> Option<PoolConfig> {
     let name_is_good = check_name(name, settings);
     let threads = count(settings, "threads", keys::THREADS);
     let max_queue = count(settings, "max_queue", keys::MAX_QUEUE);
     let session_idle = duration(settings, "session_idle", keys::TIMEOUT);
     let stack_size_bytes = size(settings, "stack_size", keys::STACK_SIZE);
+    let spin = spin(settings, server_spin);
     settings.reject_unknown_keys();
     Some(PoolConfig {
         name: name_is_good.then(|| name.to_owned())?,
@@ -36,6 +45,7 @@ pub(super) fn read(name: &str, settings: &mut Settings<'_>) -> Option<PoolConfig
         max_queue: max_queue?,
         session_idle: session_idle?,
         stack_size_bytes: stack_size_bytes?,
+        spin: spin?,
     })
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use pontoon_adapters::settings::{AutoOr, Diagnostic, Settings};
+use pontoon_bridge::Spin;
 
-use super::limits::{count, duration, size};
+use super::limits::{count, duration, size, spin};
 use super::{ListenAddress, Overrides, keys};
 
 /// What concerns the server as a whole.
@@ -14,6 +15,9 @@ pub struct ServerConfig {
     pub listen: ListenAddress,
     /// How many event loops to run.
     pub loops: AutoOr<usize>,
+    /// How long a loop that has run out of work may look for more before it sleeps; in the file
+    /// also the workers', where a pool says nothing else.
+    pub spin: Spin,
     /// Connections that may be open at once.
     pub max_connections: usize,
     /// How long a client may take to send a request's head.
@@ -48,6 +52,7 @@ impl Default for ServerConfig {
 pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ServerConfig> {
     let listen = listen(settings, overrides);
     let loops = loops(settings);
+    let spin = spin(settings, Some(Spin::Auto));
     let max_connections = count(settings, "max_connections", keys::MAX_CONNECTIONS);
     let header_timeout = duration(settings, "header_timeout", keys::TIMEOUT);
     let keep_alive = duration(settings, "keep_alive", keys::TIMEOUT);
@@ -60,6 +65,7 @@ pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option
     Some(ServerConfig {
         listen: listen?,
         loops: loops?,
+        spin: spin?,
         max_connections: max_connections?,
         header_timeout: header_timeout?,
         keep_alive: keep_alive?,

@@ -138,6 +138,10 @@ keys of every location:
         out.contains("\n  pool ") && out.contains("\n  threads "),
         "{out}"
     );
+    assert!(
+        out.contains("\n  spin          \"auto\", \"off\" or duration  optional "),
+        "{out}"
+    );
     assert!(!out.contains("max_running"), "{out}");
     let (_, out, _) = run_adapters(Some("echo"));
     assert!(

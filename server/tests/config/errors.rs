@@ -122,6 +122,14 @@ fn limits_are_told_in_the_units_of_the_file() {
             "`loops` must be \"auto\" or an integer from 1 to 1024, not 99999999999999999999",
         ),
         (
+            "spin = '20ms'",
+            "`spin` must be \"auto\", \"off\" or a duration from 1us to 10ms, not `20ms`",
+        ),
+        (
+            "spin = false",
+            "`spin` must be \"auto\", \"off\" or a duration from 1us to 10ms, not a boolean",
+        ),
+        (
             "keep_alive = '75'",
             "`keep_alive` is a duration and needs a unit, 75 has none",
         ),

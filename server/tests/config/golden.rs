@@ -76,6 +76,40 @@ pontoon.toml: 6 errors"#,
 }
 
 #[test]
+fn a_spin_that_is_none_is_shown_with_what_may_be() {
+    assert_shown(
+        r#"listen = "127.0.0.1:8080"
+spin = "aut"
+
+[pool.db]
+spin = 50
+
+[[location]]
+path = "/"
+adapter = "echo"
+"#,
+        r#"
+error: `spin` must be "auto", "off" or a duration from 1us to 10ms, not `aut`
+ --> pontoon.toml:2:8
+  |
+2 | spin = "aut"
+  |        ^^^^^
+  |
+  = help: did you mean `auto`?
+
+error: `spin` must be "auto", "off" or a duration from 1us to 10ms, not 50
+ --> pontoon.toml:5:8
+  |
+5 | spin = 50
+  |        ^^
+  |
+  = help: a duration is a number and its unit, such as "50us" or "1ms"
+
+pontoon.toml: 2 errors"#,
+    );
+}
+
+#[test]
 fn an_unknown_adapter_comes_with_the_nearest() {
     assert_shown(
         r#"listen = "127.0.0.1:8080"

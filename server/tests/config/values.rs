@@ -5,6 +5,7 @@ use std::time::Duration;
 use pontoon::config::{
     Config, LOCATION_KEYS, ListenAddress, Overrides, POOL_KEYS, SERVER_KEYS, ServerConfig,
 };
+use pontoon::{Server, Spin};
 use pontoon_adapters::registry::Kind;
 use pontoon_adapters::settings::{AutoOr, KeySpec};
 
@@ -18,6 +19,7 @@ fn an_absent_key_means_its_documented_default() {
     let expected = ServerConfig {
         listen: "127.0.0.1:8080".parse().unwrap(),
         loops: AutoOr::Auto,
+        spin: Spin::Auto,
         max_connections: 10_000,
         header_timeout: Duration::from_secs(10),
         keep_alive: Duration::from_secs(75),
@@ -43,7 +45,7 @@ fn an_absent_key_means_its_documented_default() {
     let pool = &config.pools[0];
     assert_eq!((pool.threads, pool.max_queue), (8, 256));
     assert_eq!(pool.session_idle, Duration::from_secs(60));
-    assert_eq!(pool.stack_size_bytes, 2 << 20);
+    assert_eq!((pool.stack_size_bytes, pool.spin), (2 << 20, Spin::Auto));
 }
 
 #[test]
@@ -52,6 +54,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         r#"
         listen = "unix:/run/pontoon.sock"
         loops = 2
+        spin = "20us"
         max_connections = 500
         keep_alive = "1m 30s"
         max_body = "2MiB"
@@ -60,6 +63,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         threads = 4
         max_queue = 0
         stack_size = 131072
+        spin = "off"
         [[location]]
         path = "/users/{id}"
         methods = ["GET", "HEAD", "GET"]
@@ -84,6 +88,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         ListenAddress::Unix("/run/pontoon.sock".into())
     );
     assert_eq!(config.server.loops, AutoOr::Fixed(2));
+    assert_eq!(config.server.spin, Spin::For(Duration::from_micros(20)));
     assert_eq!(config.server.keep_alive, Duration::from_secs(90));
     assert_eq!(config.server.shutdown_timeout, Duration::ZERO);
     let pool = &config.pools[0];
@@ -91,7 +96,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         (pool.name.as_str(), pool.threads, pool.max_queue),
         ("db", 4, 0)
     );
-    assert_eq!(pool.stack_size_bytes, 128 << 10);
+    assert_eq!((pool.stack_size_bytes, pool.spin), (128 << 10, Spin::Off));
 
     let [users, upload] = &config.locations[..] else {
         panic!("{config:?}")
@@ -119,6 +124,34 @@ fn what_the_file_says_is_what_the_server_gets() {
         (None, Some(3))
     );
     assert_eq!(upload.max_body_bytes, 16 << 20);
+}
+
+/// The `spin` of the loops and of a pool's workers; each line may be empty.
+fn spins(server: &str, pool: &str) -> (Spin, Spin) {
+    let config = parse(&format!("{server}\n{MINIMAL}[pool.db]\n{pool}\n")).unwrap();
+    (config.server.spin, config.pools[0].spin)
+}
+
+#[test]
+fn a_pool_spins_as_the_loops_do_unless_it_says_otherwise() {
+    let us = |us| Spin::For(Duration::from_micros(us));
+    assert_eq!(spins("", ""), (Spin::Auto, Spin::Auto));
+    assert_eq!(spins("spin = 'off'", ""), (Spin::Off, Spin::Off));
+    assert_eq!(spins("spin = '50µs'", ""), (us(50), us(50)));
+    assert_eq!(spins("spin = '10ms'", "spin = '1us'"), (us(10_000), us(1)));
+    assert_eq!(spins("", "spin = 'off'"), (Spin::Auto, Spin::Off));
+    let both = spins("spin = 'off'", "spin = 'auto'");
+    assert_eq!(both, (Spin::Off, Spin::Auto));
+}
+
+/// Seen by a value that no file can have, and that the pool refuses.
+#[test]
+fn what_the_file_says_of_spinning_reaches_the_pool() {
+    let mut config = parse(&format!("{MINIMAL}[pool.db]\n")).unwrap();
+    config.pools[0].spin = Spin::For(Spin::MAX * 2);
+    let started = Server::from_config(config).listen("127.0.0.1:0").start();
+    let error = started.unwrap_err().to_string();
+    assert!(error.contains("spin for 20ms"), "{error}");
 }
 
 #[test]
