@@ -73,6 +73,9 @@ pub(crate) trait CallCell<T>: Send + Sync {
     /// The outcome, or the waiter is left there: `waker`, to be called on the loop `home` if there
     /// is one.
     fn poll(&self, waker: &Waker, home: Option<&Home>) -> Poll<Finished<T>>;
+    /// The loop that submitted the call may not come to the end of its turn before the call ends:
+    /// sees to it that a worker comes for it.
+    fn hurry(&self) {}
     /// The caller gives up, because its deadline has passed or it was dropped; once, and not after
     /// `poll` was ready.
     fn leave(self: Arc<Self>, expired: bool) -> Left<T>;
@@ -189,16 +192,24 @@ impl<T> Future for Call<T> {
                 _ => panic!("a call was polled after it had ended"),
             };
         };
+        // Only the loop's own tasks have a home. Any other waker belongs to an executor that may go on
+        // elsewhere, or that blocks this very loop until the call has ended.
         let here = event_loop::try_current();
-        let home = here.as_deref().map(event_loop::Local::shared);
+        let own = here
+            .as_ref()
+            .filter(|here| here.is_polling(context.waker()));
+        let home = own.map(|here| here.shared());
+        if here.is_some() && home.is_none() {
+            cell.hurry();
+        }
         if let Poll::Ready(finished) = cell.poll(context.waker(), home) {
-            let now = here.map_or_else(Instant::now, |here| here.now());
+            let now = here.as_ref().map_or_else(Instant::now, |here| here.now());
             return Poll::Ready(call.finish(finished, now));
         }
         let expired = call
             .expiry
             .as_mut()
-            .is_some_and(|expiry| expiry.poll(context).is_ready());
+            .is_some_and(|expiry| expiry.poll(context, own.is_some()).is_ready());
         if !expired {
             return Poll::Pending;
         }

@@ -61,6 +61,7 @@ use std::future::Future;
 use std::io::Result;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -76,7 +77,7 @@ const TIMERS_PER_TURN: usize = 512;
 /// Tasks polled between two looks at the clock.
 const TASKS_PER_CLOCK: usize = 16;
 /// While calls come home turn after turn, the OS is asked for events only so often.
-const TURNS_PER_POLL: u32 = 32;
+const POLL_INTERVAL: Duration = Duration::from_micros(20);
 /// Posted closures run per turn.
 const POSTED_PER_TURN: usize = 512;
 /// Ready sources that a task may use each time it is polled, before the others have their turn.
@@ -104,7 +105,7 @@ pub struct LoopStats {
     pub tasks: usize,
     /// Timers pending.
     pub timers: usize,
-    /// Lag: how long each turn kept the next event waiting. Count, quantiles, maximum.
+    /// Lag: how long events may have waited because the loop was busy. Quantiles, maximum.
     pub lag_p50: Duration,
     /// See `lag_p50`.
     pub lag_p99: Duration,
@@ -167,10 +168,13 @@ impl EventLoop {
         self.local.begin();
         loop {
             self.local.budget.set(SOURCES_PER_POLL);
-            if woken.take()
-                && let Poll::Ready(output) = future.as_mut().poll(&mut context)
-            {
-                return output;
+            if woken.take() {
+                self.local.polling.set(waker.data());
+                let polled = future.as_mut().poll(&mut context);
+                self.local.polling.set(ptr::null());
+                if let Poll::Ready(output) = polled {
+                    return output;
+                }
             }
             self.local.run_ready();
             self.local.run_posted();
@@ -189,8 +193,10 @@ impl Local {
     /// The first turn of a `block_on` begins.
     fn begin(&self) {
         let now = Instant::now();
-        self.turn_began.set(now);
+        self.polled.set(now);
         self.clock.set(now);
+        // A task whose panic ended the last `block_on` is not polled any more.
+        self.polling.set(ptr::null());
     }
 
     /// Polls tasks that are due, but not those that become due meanwhile without end.
@@ -200,7 +206,9 @@ impl Local {
                 return;
             };
             self.budget.set(SOURCES_PER_POLL);
+            self.polling.set(due.metadata().waker());
             due.run();
+            self.polling.set(ptr::null());
             if polled.is_multiple_of(TASKS_PER_CLOCK) {
                 let now = Instant::now();
                 self.clock.set(now);
@@ -233,26 +241,23 @@ impl Local {
     /// Ends a turn, after a sleep if there is nothing to do, and collects what has happened.
     fn wait(&self, main_is_due: bool) {
         let now = Instant::now();
-        self.lag
-            .borrow_mut()
-            .record(now.saturating_duration_since(self.turn_began.get()));
         self.turns.set(self.turns.get() + 1);
         self.visits.borrow_mut().turn_ended(now);
         let is_busy = main_is_due || self.has_work();
-        let waiting = self.shared().mailbox().chain().is_waiting();
-        let came = is_busy || waiting || self.look_again();
-        let unpolled = self.turns_unpolled.get() + 1;
-        let polled = if came && !is_busy && unpolled < TURNS_PER_POLL {
-            self.turns_unpolled.set(unpolled);
-            Ok(true)
+        let came = is_busy || self.shared().mailbox().chain().is_waiting();
+        let unpolled = now.saturating_duration_since(self.polled.get());
+        let (polled, began) = if came && !is_busy && unpolled < POLL_INTERVAL {
+            // Calls come home as fast as they are made: the OS can wait a moment.
+            self.take_inbox();
+            (Ok(true), now)
         } else {
-            self.turns_unpolled.set(0);
-            self.poll(came, now)
+            self.lag.borrow_mut().record(unpolled);
+            let polled = self.poll(came, now);
+            self.take_inbox();
+            let began = Instant::now();
+            self.polled.set(began);
+            (polled, began)
         };
-        self.take_inbox();
-        let was_at_hand = waiting && unpolled < TURNS_PER_POLL;
-        let began = if was_at_hand { now } else { Instant::now() };
-        self.turn_began.set(began);
         self.clock.set(began);
         self.fire_timers(began);
         self.posted
@@ -263,33 +268,39 @@ impl Local {
         }
     }
 
-    /// Whether something comes, if that is worth waiting for.
-    fn look_again(&self) -> bool {
-        let chain = self.shared().mailbox().chain();
-        let crowding = self.visits.borrow().crowding();
-        // An error of the poll shows again in the next one.
-        let events = || self.driver.turn(Some(Duration::ZERO)).unwrap_or(false);
-        self.patience
-            .borrow_mut()
-            .wait(crowding, || chain.is_waiting(), events)
-    }
-
-    /// Asks the OS for events; sleeps until there are any if nothing else is to be done.
+    /// Asks the OS for events; looks again or sleeps until there are any if nothing else is to be
+    /// done.
     fn poll(&self, came: bool, now: Instant) -> Result<bool> {
-        if !came {
-            // The last look comes before the inbox is armed: it may wake a worker, whose call
-            // then finds this loop asleep or still awake, and both are right.
-            self.visits.borrow_mut().leave();
+        if came {
+            return self.driver.turn(Some(Duration::ZERO));
         }
-        let timeout = if came || !self.shared().mailbox().chain().arm() {
-            Some(Duration::ZERO)
+        if self.look_again(now) {
+            return Ok(true);
+        }
+        // The last look comes before the inbox is armed: it may wake a worker, whose call then
+        // finds this loop asleep or still awake, and both are right.
+        self.visits.borrow_mut().leave();
+        let timeout = if self.shared().mailbox().chain().arm() {
+            self.timers.until_next(Instant::now())
         } else {
-            self.timers.until_next(now)
+            Some(Duration::ZERO)
         };
         if timeout != Some(Duration::ZERO) {
             self.sleeps.set(self.sleeps.get() + 1);
         }
         self.driver.turn(timeout)
+    }
+
+    /// Whether something comes, if that is worth waiting for; no longer than the next timer.
+    fn look_again(&self, now: Instant) -> bool {
+        let chain = self.shared().mailbox().chain();
+        let crowding = self.visits.borrow().crowding();
+        let limit = self.timers.until_next(now);
+        // An error of the poll shows again in the next one.
+        let events = || self.driver.turn(Some(Duration::ZERO)).unwrap_or(false);
+        self.patience
+            .borrow_mut()
+            .wait(crowding, limit, || chain.is_waiting(), events)
     }
 
     /// Takes what other threads sent, bounded; this disarms the inbox.
@@ -357,8 +368,7 @@ impl Local {
                 thread::yield_now();
             }
         }
-        let rest = self.shared().mailbox().chain().close();
-        rest.for_each(drop);
+        open_calls(self.shared().mailbox().chain().close());
         self.drop_due();
         self.drop_posted();
     }
@@ -381,14 +391,25 @@ impl Local {
     fn drop_due(&self) {
         for _ in 0..TASKS_PER_TURN {
             let due: VecDeque<_> = std::mem::take(&mut *self.ready.borrow_mut());
-            let mut letters: Vec<_> = self.rest.take().collect();
-            letters.extend(self.shared().mailbox().chain().take());
-            if due.is_empty() && letters.is_empty() {
+            let rest = self.rest.take();
+            let taken = self.shared().mailbox().chain().take();
+            if due.is_empty() && rest.is_empty() && taken.is_empty() {
                 return;
             }
-            // Dropping a due task drops its future, which may wake or spawn others; a finished
-            // call may hold the last waker of a task.
-            drop((due, letters));
+            // Dropping a due task drops its future, which may wake or spawn others.
+            drop(due);
+            open_calls(rest.chain(taken));
+        }
+    }
+}
+
+/// Drops the tasks among the letters of a loop that ends, and opens its finished calls: whoever waits
+/// for them may have moved elsewhere.
+fn open_calls(letters: impl Iterator<Item = Letter>) {
+    for letter in letters {
+        match letter {
+            Letter::Task(due) => drop(due),
+            Letter::Call(call) => call.open(),
         }
     }
 }
@@ -456,6 +477,18 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+/// The time at which the current loop last looked at the clock: when this turn began, or a few tasks
+/// ago. For events that came in this turn it is the better estimate of their arrival, and it costs
+/// nothing.
+///
+/// # Panics
+///
+/// Outside an event loop.
+#[must_use]
+pub fn now() -> Instant {
+    local::current().now()
 }
 
 /// What the current loop has done so far.

@@ -176,11 +176,9 @@ impl<T: Send> Inbox<T> {
             return false;
         }
         self.look_at_pools();
-        if self.patience.is_worth_a_try()
-            && self
-                .patience
-                .look_again(|| self.mailbox.chain.is_waiting(), || false)
-        {
+        let crowding = self.visits.get_mut().crowding();
+        let came = || self.mailbox.chain.is_waiting();
+        if self.patience.wait(crowding, None, came, || false) {
             return false;
         }
         self.visits.get_mut().leave();

@@ -256,8 +256,7 @@ impl Tended for Core {
             };
             now.saturating_duration_since(since) >= wake_cost()
         };
-        let nobody_is_awake = self.awake() == 0;
-        if !(nobody_is_awake || self.is_backlogged() || stands_still()) {
+        if !(self.is_asleep() || self.is_backlogged() || stands_still()) {
             return;
         }
         if is_searching {
@@ -276,6 +275,10 @@ impl Tended for Core {
 
     fn work_was_queued(&self) {
         self.idle.work_was_queued(|| self.is_waking());
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.awake() == 0
     }
 
     fn crowding(&self) -> Crowding {

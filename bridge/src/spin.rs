@@ -101,7 +101,11 @@ impl Patience {
 
     fn new(spin: Spin, sleeps_per_try: u32) -> Self {
         Self {
-            spin: if cpus() == 1 { Spin::Off } else { spin },
+            spin: match spin {
+                _ if cpus() == 1 => Spin::Off,
+                Spin::For(limit) => Spin::For(limit.min(Spin::MAX)),
+                spin => spin,
+            },
             score: 0,
             slept: 0,
             sleeps_per_try,
@@ -130,15 +134,16 @@ impl Patience {
     }
 
     /// What a loop does before it sleeps: looks again if there is room for it and it pays, gives way
-    /// if the workers need the CPU; whether something came.
+    /// if the workers need the CPU; whether something came. It takes at most `limit`.
     pub(crate) fn wait(
         &mut self,
         crowding: Crowding,
+        limit: Option<Duration>,
         mut came: impl FnMut() -> bool,
         came_elsewhere: impl FnMut() -> bool,
     ) -> bool {
         match crowding {
-            Crowding::Room => self.is_worth_a_try() && self.look_again(came, came_elsewhere),
+            Crowding::Room => self.is_worth_a_try() && self.look_again(limit, came, came_elsewhere),
             Crowding::Full => false,
             Crowding::Swamped if self.spin == Spin::Off => false,
             Crowding::Swamped => {
@@ -152,10 +157,12 @@ impl Patience {
     /// be cheap, `came_elsewhere` now and then.
     pub(crate) fn look_again(
         &mut self,
+        limit: Option<Duration>,
         mut came: impl FnMut() -> bool,
         mut came_elsewhere: impl FnMut() -> bool,
     ) -> bool {
-        let limit = self.limit();
+        let own_limit = self.limit();
+        let limit = limit.map_or(own_limit, |limit| limit.min(own_limit));
         let mut began = None;
         let mut rounds = 0;
         loop {
@@ -176,7 +183,7 @@ impl Patience {
                 return true;
             }
             if began.elapsed() >= limit {
-                if rounds >= ROUNDS_MIN {
+                if rounds >= ROUNDS_MIN && limit == own_limit {
                     self.score = (self.score - LOSS).max(-1);
                 }
                 return false;

@@ -24,6 +24,8 @@ pub(crate) trait Tended: Send + Sync {
     fn leave(&self);
     /// Wakes a worker for what was queued, if one is idle and none searches.
     fn work_was_queued(&self);
+    /// Whether all its workers sleep.
+    fn is_asleep(&self) -> bool;
     /// What its workers leave to the loop.
     fn crowding(&self) -> Crowding;
 }
@@ -65,6 +67,10 @@ impl Visits {
         let known = |visit: &&mut Visit| ptr::addr_eq(Arc::as_ptr(&visit.pool), Arc::as_ptr(pool));
         let Some(visit) = self.0.iter_mut().find(known) else {
             pool.tend();
+            if pool.is_asleep() {
+                // The end of the turn would send this wake anyway.
+                pool.work_was_queued();
+            }
             self.0.push(Visit {
                 pool: Arc::clone(pool) as Arc<dyn Tended>,
                 progress: Progress::default(),

@@ -34,13 +34,16 @@ impl Expiry {
 
     /// Ready once the deadline has passed. The alarm is set on the first look, so a call that
     /// finishes at once costs none.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if matches!(&self.alarm, Some(Alarm::Loop(alarm)) if !alarm.is_home()) {
-            // The call has moved to another thread since.
+    ///
+    /// `is_own` says that the waker is one of the loop that runs on this thread; otherwise that
+    /// loop's timers may not turn before the deadline.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>, is_own: bool) -> Poll<()> {
+        if matches!(&self.alarm, Some(Alarm::Loop(alarm)) if !is_own || !alarm.is_home()) {
+            // The call has moved since.
             self.alarm = None;
         }
         let at = self.at;
-        match self.alarm.get_or_insert_with(|| Alarm::new(at)) {
+        match self.alarm.get_or_insert_with(|| Alarm::new(at, is_own)) {
             Alarm::Loop(alarm) => alarm.poll(context),
             Alarm::Clock(entry) => entry.poll(context),
         }
@@ -48,8 +51,9 @@ impl Expiry {
 }
 
 impl Alarm {
-    fn new(at: Instant) -> Self {
-        event_loop::Alarm::at(at).map_or(Self::Clock(ClockEntry { at, id: None }), Self::Loop)
+    fn new(at: Instant, is_own: bool) -> Self {
+        let of_loop = is_own.then(|| event_loop::Alarm::at(at)).flatten();
+        of_loop.map_or(Self::Clock(ClockEntry { at, id: None }), Self::Loop)
     }
 }
 

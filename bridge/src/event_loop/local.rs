@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -48,12 +49,12 @@ pub(crate) struct Local {
     /// The pools that tasks have submitted to since the loop last slept.
     pub(super) visits: RefCell<Visits>,
     pub(super) patience: RefCell<Patience>,
-    /// When this turn began.
-    pub(super) turn_began: Cell<Instant>,
+    /// When the OS was last asked for events.
+    pub(super) polled: Cell<Instant>,
     /// When somebody last looked at the clock: in this turn, and not many tasks ago.
     pub(super) clock: Cell<Instant>,
-    /// Turns since the OS was last asked for events.
-    pub(super) turns_unpolled: Cell<u32>,
+    /// What the wakers of the task point to that is polled now; null between tasks.
+    pub(super) polling: Cell<*const ()>,
     pub(super) lag: RefCell<Durations>,
     pub(super) turns: Cell<u64>,
     pub(super) sleeps: Cell<u64>,
@@ -78,9 +79,9 @@ impl Local {
             budget: Cell::new(0),
             visits: RefCell::default(),
             patience: Patience::of_a_loop(spin).into(),
-            turn_began: Cell::new(now),
+            polled: Cell::new(now),
             clock: Cell::new(now),
-            turns_unpolled: Cell::new(0),
+            polling: Cell::new(ptr::null()),
             lag: RefCell::default(),
             turns: Cell::new(0),
             sleeps: Cell::new(0),
@@ -93,6 +94,12 @@ impl Local {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Whether `waker` wakes the task that this loop polls now, and nothing in between: not one of
+    /// another executor that happens to run on this thread, and goes on where it likes.
+    pub(crate) fn is_polling(&self, waker: &Waker) -> bool {
+        waker.data() == self.polling.get() && !self.polling.get().is_null()
     }
 
     /// The time, at most a few tasks old: reading the clock for each would show.

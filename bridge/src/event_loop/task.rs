@@ -24,6 +24,8 @@ pub(crate) type Due = Runnable<Link>;
 #[derive(Debug)]
 pub(crate) struct Link {
     next: AtomicPtr<()>,
+    /// What the task's own wakers point to; null for a task that nobody wakes.
+    waker: AtomicPtr<()>,
     /// Whether the task's future must be dropped on the loop's thread.
     is_local: bool,
 }
@@ -33,8 +35,15 @@ impl Link {
     pub(super) fn local() -> Self {
         Self {
             next: AtomicPtr::new(ptr::null_mut()),
+            waker: AtomicPtr::new(ptr::null_mut()),
             is_local: true,
         }
+    }
+
+    /// What the task's own wakers point to, which tells them from those of executors inside it.
+    pub(super) fn waker(&self) -> *const () {
+        // Relaxed: set and read on the loop's thread.
+        self.waker.load(Relaxed)
     }
 
     /// For a task whose future is `Send`.
@@ -148,7 +157,10 @@ where
         .propagate_panic(true)
         .metadata(Link::local())
         .spawn_local(|_| future, schedule(local.shared()));
-    local.tasks.borrow_mut()[key] = Some(due.waker());
+    let waker = due.waker();
+    // Relaxed: set and read on the loop's thread.
+    due.metadata().waker.store(waker.data().cast_mut(), Relaxed);
+    local.tasks.borrow_mut()[key] = Some(waker);
     due.schedule();
     Task(Some(task))
 }

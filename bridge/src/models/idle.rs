@@ -237,3 +237,48 @@ fn a_searcher_and_a_loop_that_goes_to_sleep_do_not_leave_a_job_to_each_other() {
             .for_each(|worker| worker.join().unwrap());
     });
 }
+
+/// Jobs 0 and 1 return only once both run. A loop tends all the while and never looks, and whoever submits
+/// is not that loop: the searcher must not leave the second job to it.
+#[test]
+fn a_searcher_does_not_leave_a_job_to_a_loop_that_did_not_submit_it() {
+    loom::model(|| {
+        let jobs = Jobs::new(2);
+        jobs.idle.tend();
+        let running = [(), ()].map(|()| Arc::new(Bell::default()));
+        let ending = end_after(&jobs, 2);
+        let run = move |job: usize| {
+            running[job].ring();
+            running[1 - job].wait();
+            ending(job);
+        };
+        let workers = [
+            worker(&jobs, 0, false, run.clone()),
+            worker(&jobs, 1, true, run),
+        ];
+        jobs.submit(0);
+        jobs.submit(1);
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+    });
+}
+
+/// A loop thinks that the searcher waits for a CPU, and wakes the next worker: two search.
+#[test]
+fn no_job_stays_queued_while_two_workers_search() {
+    loom::model(|| {
+        let jobs = Jobs::new(2);
+        let run = end_after(&jobs, 2);
+        let workers = [
+            worker(&jobs, 0, true, run.clone()),
+            worker(&jobs, 1, false, run),
+        ];
+        jobs.submit(0);
+        jobs.idle.wake_another(|| {});
+        jobs.submit(1);
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+    });
+}

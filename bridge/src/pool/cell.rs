@@ -10,6 +10,7 @@ use crate::call::{
 use crate::error::CallError;
 use crate::inbox::envelope::{Header, Shared};
 use crate::quiet::{drop_quietly, wake_quietly};
+use crate::visits::Tended;
 use crossbeam_utils::atomic::AtomicCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ where
         if let Some(waiter) = unsafe { self.slot.take_waiter() } {
             wake_quietly(waiter.waker);
         }
+        // With it may go what the pool's user gave, on a loop's thread.
+        drop_quietly(self);
     }
 }
 
@@ -54,13 +57,18 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
-    pub(crate) fn new(bound: Arc<Bound<S>>, deadline: Option<Instant>, work: F) -> Self {
+    pub(crate) fn new(
+        bound: Arc<Bound<S>>,
+        deadline: Option<Instant>,
+        span: CallerSpan,
+        work: F,
+    ) -> Self {
         Self {
             header: Header::of::<Arc<Self>>(),
             slot: Slot::new(work),
             deadline,
             bound,
-            span: CallerSpan::current(),
+            span,
             interrupter: AtomicCell::new(None),
         }
     }
@@ -112,6 +120,9 @@ where
         session.interruptible = interrupter.is_some();
         if session.interruptible {
             self.interrupter.store(interrupter.map(Box::new));
+            // Either the watchdog, which was asked after CLOSED was set, comes to an interrupter, or it
+            // came before: then the swap in this store read from the one in its `take`, and CLOSED is
+            // seen here.
             if self.slot.is_closed() {
                 // The caller left before there was anything to interrupt with: ask again.
                 self.interrupt_later();
@@ -169,6 +180,10 @@ where
         drop(context);
         worker.call_ended(&self.bound.core, started, ended);
         let found = self.finish(result, started, ended, &mut worker.posts);
+        if found.is_none() {
+            // Dropping what came too late is foreign code.
+            worker.forget_the_time();
+        }
         worker.sent(found.unwrap_or(Found::Awake));
     }
 
@@ -202,6 +217,10 @@ where
 {
     fn poll(&self, waker: &Waker, home: Option<&Home>) -> Poll<Finished<T>> {
         self.slot.poll(waker, home)
+    }
+
+    fn hurry(&self) {
+        Tended::work_was_queued(&*self.bound.core);
     }
 
     fn leave(self: Arc<Self>, expired: bool) -> Left<T> {

@@ -45,6 +45,8 @@ pub(crate) struct Claimant<'idle, W: Unpark> {
     worker: usize,
     handle: W,
     duty: Duty,
+    /// Somebody relied on its search who does not look again.
+    is_relied_on: bool,
 }
 
 impl<'idle, W: Unpark> Claimant<'idle, W> {
@@ -54,6 +56,7 @@ impl<'idle, W: Unpark> Claimant<'idle, W> {
             worker,
             handle,
             duty: Duty::Nothing,
+            is_relied_on: false,
         }
     }
 
@@ -80,9 +83,12 @@ impl<'idle, W: Unpark> Claimant<'idle, W> {
             }
             let was_searching = self.duty == Duty::Searching;
             self.duty = Duty::Nothing;
-            self.idle
-                .stand_idle(self.worker, self.handle.clone(), was_searching);
+            self.is_relied_on |=
+                self.idle
+                    .stand_idle(self.worker, self.handle.clone(), was_searching);
             if waiting.is_empty() && !waiting.is_ending() {
+                // What it was relied on for, others have taken.
+                self.is_relied_on = false;
                 return Next::Sleep;
             }
             self.duty = if self.idle.step_off(self.worker) {
@@ -110,10 +116,13 @@ impl<'idle, W: Unpark> Claimant<'idle, W> {
     fn pass_on(&mut self, waiting: &impl Waiting) {
         match std::mem::replace(&mut self.duty, Duty::Nothing) {
             Duty::Nothing => return,
-            Duty::Searching => self.idle.found_work(),
-            Duty::Chaining => {}
+            Duty::Searching => self.is_relied_on |= self.idle.found_work(),
+            // What came while it stood idle may be anybody's.
+            Duty::Chaining => self.is_relied_on = true,
         }
-        if waiting.is_empty() || (self.idle.is_tended() && !waiting.is_backlogged()) {
+        let is_relied_on = std::mem::replace(&mut self.is_relied_on, false);
+        let may_leave_it = || !is_relied_on && self.idle.is_tended() && !waiting.is_backlogged();
+        if waiting.is_empty() || may_leave_it() {
             return;
         }
         self.idle.work_was_queued(|| waiting.is_waking());

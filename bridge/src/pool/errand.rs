@@ -41,6 +41,7 @@ impl<S, T, M, F, N> Errand<S, T, M, F, N> {
         work: F,
         outlet: Outlet<M>,
         then: N,
+        span: CallerSpan,
     ) -> Self
     where
         Self: Shared<M>,
@@ -51,7 +52,7 @@ impl<S, T, M, F, N> Errand<S, T, M, F, N> {
             deadline,
             bound,
             outlet,
-            span: CallerSpan::current(),
+            span,
         }
     }
 

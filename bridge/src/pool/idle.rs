@@ -19,8 +19,11 @@
 //! for all that is there, not just for the one call it takes: it wakes the next worker as a searcher
 //! does. [`Claimant`](super::claimant::Claimant) is the worker's column.
 //!
+//! Whoever relies on the searcher says so in the same word, so that the searcher does not hand the
+//! duty to a loop that never promised anything.
+//!
 //! A loop that submits has a third way: it *tends* the pool, and wakes nobody until its turn ends.
-//! While a loop tends it, a searcher that has found its call may leave short calls in the queue
+//! While a loop tends it, a searcher that nobody else relies on may leave short calls in the queue
 //! without waking the next worker, because the loop looks again before it sleeps:
 //!
 //! | searcher | loop |
@@ -36,10 +39,12 @@ use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicUsize, fence};
 use std::thread::Thread;
 
+/// Set in `summary` while somebody who does not look again relies on whoever searches.
+const RELIED: usize = 2;
 /// Set in `summary` when a worker begins to search, cleared when one ends; the rest counts idle workers.
 /// Whoever finds it set may rely on the worker that set it last: that one has not ended yet.
 const SEARCHING: usize = 1;
-const ONE_IDLE: usize = 2;
+const ONE_IDLE: usize = 4;
 
 /// How a sleeping worker is woken: its thread, or the models' stand-in for one.
 pub(crate) trait Unpark: Clone {
@@ -58,7 +63,7 @@ pub(crate) struct Idle<W: Unpark = Thread> {
     /// Protects the stack, and with it the count in `summary`; held for a few instructions, never
     /// across foreign code.
     stack: Mutex<Vec<(usize, W)>>,
-    /// `ONE_IDLE` × idle workers + `SEARCHING`: what submitters look at without the lock.
+    /// `ONE_IDLE` × idle workers + `SEARCHING` + `RELIED`: what submitters look at without the lock.
     summary: AtomicUsize,
     /// Loops that tend this pool.
     tending: AtomicUsize,
@@ -82,20 +87,28 @@ impl<W: Unpark> Idle<W> {
     }
 
     /// After something was queued: wakes one worker if one is idle and none searches; `waking` is
-    /// called just before.
+    /// called just before. If one searches it is told that it is relied on.
     pub(crate) fn work_was_queued(&self, waking: impl FnOnce()) {
         // SeqCst fence: partner of the ones in `stand_idle` and `found_work`.
         fence(SeqCst);
-        if self.may_wake() {
-            self.wake_one(waking);
+        // Relaxed: ordered by the fence.
+        let mut summary = self.summary.load(Relaxed);
+        while summary >= ONE_IDLE {
+            if summary & SEARCHING == 0 {
+                return self.wake_one(waking);
+            }
+            if summary & RELIED != 0 {
+                return;
+            }
+            // Relaxed, Relaxed: ordered by the fence above and the one in `found_work`.
+            match self
+                .summary
+                .compare_exchange_weak(summary, summary | RELIED, Relaxed, Relaxed)
+            {
+                Ok(_) => return,
+                Err(now) => summary = now,
+            }
         }
-    }
-
-    /// Whether somebody is idle and nobody searches, as far as this thread sees.
-    pub(crate) fn may_wake(&self) -> bool {
-        // Relaxed: a first look; where it must not miss anything, a fence comes before it.
-        let summary = self.summary.load(Relaxed);
-        summary & SEARCHING == 0 && summary >= ONE_IDLE
     }
 
     /// As [`work_was_queued`](Self::work_was_queued), also if one searches: it was woken long ago and
@@ -142,19 +155,25 @@ impl<W: Unpark> Idle<W> {
 
     /// A worker that found nothing stands idle. It must look at the queue once more before it
     /// parks, and [`step_off`](Self::step_off) if it finds something.
-    pub(crate) fn stand_idle(&self, worker: usize, thread: W, was_searching: bool) {
+    ///
+    /// True if somebody relied on its search, as in [`found_work`](Self::found_work).
+    pub(crate) fn stand_idle(&self, worker: usize, thread: W, was_searching: bool) -> bool {
         let mut stack = self.stack();
         stack.push((worker, thread));
         // Relaxed, here and below: as in `wake_one`. In this order nobody sees the worker neither
         // idle nor searching.
         self.summary.fetch_add(ONE_IDLE, Relaxed);
-        if was_searching {
-            // Relaxed: as above.
-            self.summary.fetch_and(!SEARCHING, Relaxed);
-        }
+        let was_relied_on = was_searching && self.end_search();
         drop(stack);
         // SeqCst fence: partner of the one in `work_was_queued`.
         fence(SeqCst);
+        was_relied_on
+    }
+
+    fn end_search(&self) -> bool {
+        // Relaxed: the caller fences.
+        let before = self.summary.fetch_and(!(SEARCHING | RELIED), Relaxed);
+        before & RELIED != 0
     }
 
     /// Takes the worker off the stack. False when it was popped meanwhile: it is the searcher now.
@@ -175,12 +194,13 @@ impl<W: Unpark> Idle<W> {
     }
 
     /// The searcher found its call. It must then see to it that more calls in the queue have
-    /// somebody who comes for them.
-    pub(crate) fn found_work(&self) {
-        // Relaxed: ordered by the fence.
-        self.summary.fetch_and(!SEARCHING, Relaxed);
+    /// somebody who comes for them: a worker that it wakes or, if nobody relied on its search (then
+    /// this is false), a loop that tends.
+    pub(crate) fn found_work(&self) -> bool {
+        let was_relied_on = self.end_search();
         // SeqCst fence: partner of the ones in `work_was_queued` and `leave`.
         fence(SeqCst);
+        was_relied_on
     }
 
     /// A loop tends this pool from now on.

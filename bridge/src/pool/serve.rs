@@ -33,7 +33,7 @@ pub(super) struct Plain;
 impl<S> Around<S> for Plain {}
 
 /// Runs the foreign code; how it ended, and when, if anybody wants to know.
-pub(super) fn serve<S: 'static, T>(
+fn serve<S: 'static, T>(
     bound: &Bound<S>,
     worker: &mut Worker,
     clock: Clock,
@@ -67,16 +67,18 @@ pub(super) fn serve<S: 'static, T>(
     let result = catch_unwind(AssertUnwindSafe(|| work(&mut session)));
     around.after(&mut session);
     let ended = clock.now();
-    match result {
+    let result = match result {
         Ok(value) => {
-            sessions.put(&bound.kind, session, ended);
-            (Ok(value), ended)
+            worker.closed_a_session = !sessions.put(&bound.kind, session, ended);
+            Ok(value)
         }
         Err(panic) => {
+            worker.closed_a_session = true;
             drop_quietly(session);
-            (Err(panicked(core, panic)), ended)
+            Err(panicked(core, panic))
         }
-    }
+    };
+    (result, ended)
 }
 
 fn panicked(core: &Core, panic: Box<dyn Any + Send>) -> CallError {
@@ -128,11 +130,8 @@ pub(super) fn serve_in<S: 'static, T>(
     around: &impl Around<S>,
     work: impl FnOnce(&mut Session<S>) -> T,
 ) -> (Result<T, CallError>, Instant) {
-    let Some(span) = &span.0 else {
-        return serve(bound, worker, clock, around, work);
-    };
     catch_unwind(AssertUnwindSafe(|| {
-        let _in_the_request = span.enter();
+        let _in_the_request = span.0.as_ref().map(|span| span.enter());
         serve(bound, worker, clock, around, work)
     }))
     .unwrap_or_else(|panic| {

@@ -140,22 +140,23 @@ impl Sessions {
         }))
     }
 
-    /// Puts a session back, unless the call asked to have it closed.
+    /// Puts a session back, unless the call asked to have it closed; whether it was put back.
     pub(crate) fn put<S: 'static>(
         &mut self,
         kind: &SessionKind<S>,
         session: Box<Session<S>>,
         now: Instant,
-    ) {
+    ) -> bool {
         if session.discard {
             drop_quietly(session);
-        } else {
-            self.entries.push(Entry {
-                kind: kind.id,
-                session,
-                last_used: now,
-            });
+            return false;
         }
+        self.entries.push(Entry {
+            kind: kind.id,
+            session,
+            last_used: now,
+        });
+        true
     }
 
     /// When the next session will have idled too long.

@@ -2,6 +2,7 @@
 
 use super::cell::Cell;
 use super::errand::Errand;
+use super::serve::CallerSpan;
 use super::worker::Job;
 use super::{Core, Pool, Session};
 use crate::call::{Call, CallContext, Expiry};
@@ -63,11 +64,13 @@ where
     /// returned call is refused already.
     pub fn submit(self) -> Call<T> {
         let core = self.pool.core();
+        // A subscriber's panic must not cost a place.
+        let span = CallerSpan::current();
         if let Err(refused) = core.enter() {
             return Call::refused(refused);
         }
         let bound = Arc::clone(&self.pool.bound);
-        let cell = Arc::new(Cell::new(bound, self.deadline, self.work));
+        let cell = Arc::new(Cell::new(bound, self.deadline, span, self.work));
         let here = event_loop::try_current();
         let submitted = here.as_ref().map_or_else(Instant::now, |here| here.now());
         core.queue_up(Arc::clone(&cell) as Arc<dyn Job>);
@@ -83,7 +86,8 @@ where
     ///
     /// `then` runs on the thread that [drains](Inbox::drain) the inbox, with the call's result, and
     /// makes the message; when the inbox is gone it is dropped unrun. The call cannot be cancelled,
-    /// and a deadline ends it only while it waits in the queue.
+    /// and a deadline ends it only while it waits in the queue. The pool bounds the calls inside it, not
+    /// the outcomes in the inbox: drain it as you submit.
     ///
     /// # Errors
     ///
@@ -116,10 +120,11 @@ where
         N: FnOnce(Result<T, CallError>) -> M + Send + 'static,
     {
         let core = self.pool.core();
+        let span = CallerSpan::current();
         core.enter()?;
         let bound = Arc::clone(&self.pool.bound);
         let outlet = inbox.outlet();
-        let errand = Errand::new(bound, self.deadline, self.work, outlet, then);
+        let errand = Errand::new(bound, self.deadline, self.work, outlet, then, span);
         core.queue_up(Arc::new(errand));
         inbox.look_after(core);
         Ok(())

@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     index: usize,
     pub(crate) sessions: Sessions,
     pub(crate) posts: Posts,
+    /// The call that runs now has closed its session.
+    pub(crate) closed_a_session: bool,
     patience: Patience,
     calls: u32,
     /// When the last call ended, if nothing but taking the next one has happened since: the clock
@@ -50,6 +52,7 @@ impl Worker {
             index,
             sessions: Sessions::new(core.session_idle),
             posts: Posts::default(),
+            closed_a_session: false,
             patience: Patience::of_a_worker(core.spin),
             calls: 0,
             ended: None,
@@ -68,6 +71,12 @@ impl Worker {
         *self.last_look.get_or_insert_with(Instant::now)
     }
 
+    /// Something that may take its time has happened since the clock was read.
+    pub(crate) fn forget_the_time(&mut self) {
+        self.ended = None;
+        self.last_look = None;
+    }
+
     /// Whether the next call's time is learnt from, if it is a short one.
     pub(crate) fn is_sampling(&self, core: &Core) -> bool {
         self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE)
@@ -76,8 +85,10 @@ impl Worker {
 
     /// Notes that foreign code has returned.
     pub(crate) fn call_ended(&mut self, core: &Core, began: Instant, ended: Instant) {
-        self.ended = Some(ended);
-        self.last_look = Some(ended);
+        // Closing a session is foreign code, and comes after the look at the clock.
+        let is_fresh = !std::mem::take(&mut self.closed_a_session);
+        self.ended = is_fresh.then_some(ended);
+        self.last_look = self.ended;
         core.counters.call_completed(self.index);
         let service = ended.saturating_duration_since(began);
         if service >= LONG_CALL || self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) {
@@ -87,6 +98,9 @@ impl Worker {
 
     /// As [`call_ended`](Self::call_ended), when nobody has looked at the clock.
     pub(crate) fn untimed_call_ended(&mut self, core: &Core) {
+        if std::mem::take(&mut self.closed_a_session) {
+            self.last_look = None;
+        }
         self.ended = None;
         core.counters.call_completed(self.index);
     }
@@ -103,9 +117,9 @@ impl Worker {
     }
 
     fn search(&mut self, core: &Core) {
-        self.ended = None;
+        self.forget_the_time();
         self.patience
-            .look_again(|| !core.queue.is_empty(), || core.is_shutting_down());
+            .look_again(None, || !core.queue.is_empty(), || core.is_shutting_down());
     }
 
     fn run(&mut self, core: &Core, job: Arc<dyn Job>) {
@@ -116,7 +130,7 @@ impl Worker {
         }
         self.calls = self.calls.wrapping_add(1);
         if self.calls.is_multiple_of(CALLS_PER_TIDYING) {
-            self.ended = None;
+            self.forget_the_time();
             self.tidy(Instant::now());
         }
         core.counters.set_busy(self.index, false);
@@ -133,7 +147,7 @@ impl Worker {
     /// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile. True
     /// when it was woken and so searches; false when it stepped off by itself.
     fn sleep(&mut self, core: &Core) -> bool {
-        self.ended = None;
+        self.forget_the_time();
         self.posts.let_go();
         let close_time = self.sessions.close_time();
         loop {

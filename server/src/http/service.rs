@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pontoon_adapters::mount::{Job, Serve};
 use pontoon_adapters::{Error, Request, Response};
-use pontoon_bridge::event_loop::timeout;
+use pontoon_bridge::event_loop::{self, timeout};
 use pontoon_bridge::{CallError, Timings, panic_message};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -41,7 +41,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>>>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        let arrived = Instant::now();
+        let arrived = event_loop::now();
         let app = Rc::clone(&self.app);
         let id = app.shared.next_request_id();
         let (parts, body) = request.into_parts();
