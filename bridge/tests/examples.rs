@@ -8,10 +8,17 @@ mod inbox_on_mio;
 mod pool_in_smol;
 #[path = "../../examples/pool_in_tokio.rs"]
 mod pool_in_tokio;
+#[path = "../../examples/pool_on_mio.rs"]
+mod pool_on_mio;
 
 #[test]
 fn inbox_on_mio_runs() {
     inbox_on_mio::main().unwrap();
+}
+
+#[test]
+fn pool_on_mio_runs() {
+    pool_on_mio::main().unwrap();
 }
 
 #[test]

@@ -13,6 +13,12 @@ use std::process::ExitCode;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
+/// A request is made on a loop and dropped on a worker. With glibc's allocator the two take turns at one
+/// lock then, and the loop sleeps on it; this one hands memory back without.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let registry = Registry::builtin();

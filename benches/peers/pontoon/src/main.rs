@@ -12,6 +12,10 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+/// As in the `pontoon` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The name of the one pool.
 const POOL: &str = "blocking";
 /// More than wrk has connections: the others' queues have no bound, so nobody may be refused here.
