@@ -253,7 +253,6 @@ fn calls_of_a_foreign_thread_pass_a_hung_one_whatever_the_loop_does() {
 /// The worker leaves the next one asleep, because a loop is to look again: but that loop has a long
 /// turn.
 #[test]
-#[ignore = "fails: the searcher relies on a loop that tends the pool, however long its turn is"]
 fn calls_of_a_foreign_thread_do_not_wait_for_the_turn_of_a_loop() {
     let pool = pool("long turn");
     EventLoop::new().unwrap().block_on(async {
