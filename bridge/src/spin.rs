@@ -195,3 +195,76 @@ impl Patience {
         self.score = SCORE_MAX.min(self.score + 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LOOP_SLEEPS_PER_TRY, Patience, Spin, cpus};
+    use crate::visits::Crowding;
+    use std::time::{Duration, Instant};
+
+    /// What a spin costs must not depend on this machine here.
+    const SHORT: Spin = Spin::For(Duration::from_micros(100));
+
+    fn patience(spin: Spin) -> Option<Patience> {
+        // With one CPU there is nothing to test.
+        (cpus() > 1).then(|| Patience::of_a_loop(spin))
+    }
+
+    /// Waits in vain until the patience is lost; how many spins that took.
+    fn lose(patience: &mut Patience) -> u32 {
+        let mut spins = 0;
+        while patience.is_worth_a_try() {
+            patience.look_again(None, || false, || false);
+            spins += 1;
+            assert!(spins < 1_000, "it never learns");
+        }
+        spins
+    }
+
+    #[test]
+    fn who_waits_in_vain_sleeps_at_once_and_tries_again_now_and_then() {
+        let Some(mut patience) = patience(SHORT) else {
+            return;
+        };
+        lose(&mut patience);
+        let tries = (0..10 * LOOP_SLEEPS_PER_TRY)
+            .filter(|_| patience.is_worth_a_try())
+            .count();
+        assert_eq!(tries, 10);
+    }
+
+    #[test]
+    fn who_has_won_often_bears_some_losses_and_who_wins_a_try_begins_anew() {
+        let Some(mut patience) = patience(SHORT) else {
+            return;
+        };
+        (0..100).for_each(|_| assert!(patience.look_again(None, || true, || false)));
+        assert!(lose(&mut patience) > 1);
+        assert!(patience.look_again(None, || false, || true));
+        assert!(patience.is_worth_a_try());
+    }
+
+    #[test]
+    fn spinning_ends_with_its_limit_and_with_the_callers() {
+        let Some(mut long) = patience(Spin::For(Duration::from_secs(3600))) else {
+            return;
+        };
+        let began = Instant::now();
+        assert!(!long.look_again(None, || false, || false), "10 ms at most");
+        let timer = Some(Duration::ZERO);
+        assert!(!long.look_again(timer, || false, || false));
+        // Generous: it only must not be an hour.
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn off_is_off_and_a_full_machine_is_left_to_the_workers() {
+        let unwanted = || -> bool { panic!("it looked") };
+        let mut off = Patience::of_a_loop(Spin::Off);
+        for crowding in [Crowding::Room, Crowding::Full, Crowding::Swamped] {
+            assert!(!off.wait(crowding, None, unwanted, unwanted));
+        }
+        let mut auto = Patience::of_a_loop(Spin::Auto);
+        assert!(!auto.wait(Crowding::Full, None, unwanted, unwanted));
+    }
+}

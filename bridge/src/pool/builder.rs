@@ -1,10 +1,12 @@
 //! A pool's settings, and the making of its threads.
 
+use super::core::Core;
+use super::counters::Counters;
 use super::serve::Bound;
 use super::session::SessionKind;
 use super::watchdog::{Watchdog, watch};
 use super::worker::work;
-use super::{Core, Counters, Owner, Pool};
+use super::{Owner, Pool};
 use crate::admission::Admission;
 use crate::call::Clock;
 use crate::error::{BoxError, BuildError};

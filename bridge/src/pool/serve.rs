@@ -1,6 +1,6 @@
 //! Foreign code in a worker's session: what it panics with does not get out.
 
-use super::Core;
+use super::core::Core;
 use super::session::{Session, SessionKind};
 use super::worker::Worker;
 use crate::error::{CallError, panic_message};

@@ -1,10 +1,11 @@
 //! A call that is described but not yet submitted.
 
 use super::cell::Cell;
+use super::core::Core;
 use super::errand::Errand;
 use super::serve::CallerSpan;
 use super::worker::Job;
-use super::{Core, Pool, Session};
+use super::{Pool, Session};
 use crate::call::{Call, CallContext, Expiry};
 use crate::error::{CallError, SubmitError};
 use crate::event_loop;

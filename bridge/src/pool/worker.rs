@@ -1,7 +1,7 @@
 //! The worker thread: takes calls, runs foreign code, sleeps when there is none.
 
-use super::Core;
 use super::claimant::{Claimant, Next, Waiting};
+use super::core::Core;
 use super::session::Sessions;
 use crate::call::{Found, Posts};
 use crate::quiet::drop_quietly;

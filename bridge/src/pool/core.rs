@@ -1,0 +1,186 @@
+//! What a pool's workers, callers and handles share, and when its loops wake a worker.
+
+use super::counters::Counters;
+use super::ending::Ending;
+use super::idle::Idle;
+use super::queue::Queue;
+use super::watchdog::Watchdog;
+use super::worker::Job;
+use crate::admission::Admission;
+use crate::spin::{Spin, cpus, learn_wake_cost, wake_cost};
+use crate::visits::{Crowding, Progress, Tended};
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What workers, callers and handles share.
+pub(crate) struct Core {
+    pub(super) name: String,
+    pub(super) threads: usize,
+    pub(super) session_idle: Duration,
+    pub(super) spin: Spin,
+    pub(super) started: Instant,
+    /// When a worker was last woken, since `started`.
+    pub(super) woken_at_ns: AtomicU64,
+    pub(super) admission: Admission,
+    pub(super) queue: Queue,
+    pub(super) idle: CachePadded<Idle>,
+    pub(super) watchdog: Watchdog,
+    pub(super) ending: CachePadded<Ending>,
+    /// Protects nothing but the moment between a look at `ending` and the wait for a change of it;
+    /// nothing foreign runs under it.
+    pub(super) waiting: Mutex<()>,
+    pub(super) worker_ended: Condvar,
+    pub(super) counters: Counters,
+}
+
+impl Core {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.ending.has_begun()
+    }
+
+    /// Lets no more calls in. Workers finish what is queued and end.
+    pub(super) fn begin_shutdown(&self) {
+        self.ending.begin();
+        self.idle.wake_all();
+    }
+
+    /// Adds a call that was let in. Whoever does must then see to it that a worker comes for it:
+    /// by [`work_was_queued`](Self::work_was_queued), or by tending the pool.
+    pub(super) fn queue_up(&self, job: Arc<dyn Job>) {
+        self.queue.add(job);
+        if self.ending.nobody_comes() {
+            self.queue.clear();
+        }
+    }
+
+    /// Workers that do not stand idle.
+    pub(super) fn awake(&self) -> usize {
+        self.threads.saturating_sub(self.idle.count())
+    }
+
+    /// Notes when a worker was last woken.
+    pub(super) fn is_waking(&self) {
+        let since_start = nanos(self.started.elapsed());
+        // Relaxed: a measurement; the wake itself orders it before the worker's look.
+        self.woken_at_ns.store(since_start, Relaxed);
+    }
+
+    /// Whether the worker that was woken last should be here by now, and waits for a CPU instead. The
+    /// next one may find one sooner.
+    fn searcher_is_overdue(&self, now: Instant) -> bool {
+        // Relaxed: as in `is_waking`.
+        let woken_at = Duration::from_nanos(self.woken_at_ns.load(Relaxed));
+        let since_start = now.saturating_duration_since(self.started);
+        since_start.saturating_sub(woken_at) > wake_cost() * 2
+    }
+
+    /// Learns what a wake costs, from a worker that has just been woken.
+    pub(super) fn was_woken(&self) {
+        let since_start = nanos(self.started.elapsed());
+        // Relaxed: as in `is_waking`.
+        let woken_at = self.woken_at_ns.load(Relaxed);
+        learn_wake_cost(Duration::from_nanos(since_start.saturating_sub(woken_at)));
+    }
+
+    /// Whether serving what waits takes longer than waking one more worker does.
+    pub(super) fn is_backlogged(&self) -> bool {
+        let Some(service) = self.admission.service() else {
+            return true;
+        };
+        let waiting = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        service.saturating_mul(waiting) >= wake_cost()
+    }
+
+    pub(super) fn worker_ended(&self) {
+        if self.ending.worker_ended() {
+            self.queue.clear();
+        }
+        drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.worker_ended.notify_all();
+    }
+
+    /// Waits for the workers to end, for at most `limit`; how many are still with foreign code. A
+    /// worker that has not ended for want of a CPU is not one of them.
+    pub(super) fn wait_for_workers(&self, limit: Duration) -> usize {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_waiting, _) = self
+            .worker_ended
+            .wait_timeout_while(waiting, limit, |()| self.ending.workers() > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        self.counters.busy().min(self.ending.workers())
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Tended for Core {
+    fn tend(&self) {
+        self.idle.tend();
+    }
+
+    fn look(&self, progress: &mut Progress, now: Option<Instant>) {
+        if self.idle.count() == 0 || self.queue.is_empty() {
+            progress.since = None;
+            return;
+        }
+        let is_searching = self.idle.is_searching();
+        if is_searching && !now.is_some_and(|now| self.searcher_is_overdue(now)) {
+            return;
+        }
+        let ended = self.admission.left();
+        if progress.since.is_none() || progress.ended != ended {
+            *progress = Progress { ended, since: now };
+        }
+        // A call of a short kind that hangs: the estimate says that the others are soon served.
+        let stands_still = || {
+            let (Some(since), Some(now)) = (progress.since, now) else {
+                return false;
+            };
+            now.saturating_duration_since(since) >= wake_cost()
+        };
+        if !(self.is_asleep() || self.is_backlogged() || stands_still()) {
+            return;
+        }
+        if is_searching {
+            self.idle.wake_another(|| self.is_waking());
+        } else {
+            self.idle.work_was_queued(|| self.is_waking());
+        }
+    }
+
+    fn leave(&self) {
+        self.idle.leave();
+        if !self.queue.is_empty() {
+            Tended::work_was_queued(self);
+        }
+    }
+
+    fn work_was_queued(&self) {
+        self.idle.work_was_queued(|| self.is_waking());
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.awake() == 0
+    }
+
+    fn crowding(&self) -> Crowding {
+        if self.awake() < cpus() {
+            return Crowding::Room;
+        }
+        let is_short = self.admission.service().is_some_and(|of| of < wake_cost());
+        if is_short && !self.queue.is_empty() {
+            Crowding::Swamped
+        } else {
+            Crowding::Full
+        }
+    }
+}
