@@ -2,7 +2,7 @@
 //!
 //! Waking a sleeping thread costs tens of microseconds; a wake that is not needed costs nothing. So a
 //! loop or a worker that has run out of work may look again, giving way to other threads in between,
-//! for no longer than half a wake on this machine. Whether it pays is learnt by each loop and worker for
+//! for no longer than half a wake on this machine, or a wake and a half where it nearly always pays. Whether it pays is learnt by each loop and worker for
 //! itself: a score goes up when something came, and down, by more, when nothing did. Below zero it
 //! sleeps at once, except one time in many, to notice that times have changed.
 //!
@@ -45,6 +45,10 @@ const SCORE_MAX: i32 = 16;
 /// A lost spin takes back this many won ones: what is lost is a whole spin, what is won a part of a
 /// sleep.
 const LOSS: i32 = 2;
+/// From this score on it looks for longer than a wake, and loses twice as much by that. If both sides are
+/// awake and one is kept off its CPU for a moment, the other one goes to sleep; then the first must wait
+/// for its wake, or they lose each other for long.
+const CONFIDENT: i32 = 8;
 /// Looks between two moments of giving way.
 const LOOKS_PER_ROUND: u32 = 16;
 /// Who has looked for fewer rounds than this when its time is up was kept off the CPU most of the
@@ -127,6 +131,7 @@ impl Patience {
     fn limit(&self) -> Duration {
         match self.spin {
             Spin::Auto if self.score < 0 => wake_cost() * 2,
+            Spin::Auto if self.score >= CONFIDENT => wake_cost() * 3 / 2,
             Spin::Auto => wake_cost() / 2,
             Spin::Off => Duration::ZERO,
             Spin::For(limit) => limit,
@@ -184,7 +189,8 @@ impl Patience {
             }
             if began.elapsed() >= limit {
                 if rounds >= ROUNDS_MIN && limit == own_limit {
-                    self.score = (self.score - LOSS).max(-1);
+                    let confident = i32::from(self.score >= CONFIDENT);
+                    self.score = (self.score - LOSS * (1 + confident)).max(-1);
                 }
                 return false;
             }
