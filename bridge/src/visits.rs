@@ -16,16 +16,15 @@ const SUBMISSIONS_PER_LOOK: u32 = 32;
 
 /// A pool as the loop that tends it sees it.
 pub(crate) trait Tended: Send + Sync {
-    /// From now on this loop looks again before it sleeps.
+    /// From now on this loop looks again before it sleeps. If all workers sleep one is woken now: the
+    /// end of the turn would send that wake anyway.
     fn tend(&self);
     /// Wakes a worker if that is worth its cost by now.
     fn look(&self, progress: &mut Progress, now: Option<Instant>);
     /// The last look: this loop looks no more.
     fn leave(&self);
-    /// Wakes a worker for what was queued, if one is idle and none searches.
+    /// Sees to it that a worker comes for what was queued; for who does not look again.
     fn work_was_queued(&self);
-    /// Whether all its workers sleep.
-    fn is_asleep(&self) -> bool;
     /// What its workers leave to the loop.
     fn crowding(&self) -> Crowding;
 }
@@ -37,8 +36,8 @@ pub(crate) enum Crowding {
     Room,
     /// As many workers are awake as there are CPUs.
     Full,
-    /// Besides, more short calls wait than a wake is worth: a loop that sleeps now is woken again
-    /// by the very next of them, and takes the CPU from the worker that does the next ones.
+    /// Besides, short calls wait: a loop that sleeps now is woken again by the very next of them, and
+    /// takes the CPU from the worker that does the rest.
     Swamped,
 }
 
@@ -67,10 +66,6 @@ impl Visits {
         let known = |visit: &&mut Visit| ptr::addr_eq(Arc::as_ptr(&visit.pool), Arc::as_ptr(pool));
         let Some(visit) = self.0.iter_mut().find(known) else {
             pool.tend();
-            if pool.is_asleep() {
-                // The end of the turn would send this wake anyway.
-                pool.work_was_queued();
-            }
             self.0.push(Visit {
                 pool: Arc::clone(pool) as Arc<dyn Tended>,
                 progress: Progress::default(),

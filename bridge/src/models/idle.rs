@@ -125,6 +125,30 @@ fn end_after(jobs: &Arc<Jobs>, count: usize) -> impl Fn(usize) + Clone + 'static
     }
 }
 
+/// Two jobs of which each returns only once both run: that needs two workers.
+fn rendezvous() -> impl Fn(usize) + Clone + 'static {
+    let running = [(), ()].map(|()| Arc::new(Bell::default()));
+    move |job| {
+        running[job].ring();
+        running[1 - job].wait();
+    }
+}
+
+/// Both jobs of a [`rendezvous`], which end the queue.
+fn meet(jobs: &Arc<Jobs>) -> impl Fn(usize) + Clone + 'static {
+    let (meet, ending) = (rendezvous(), end_after(jobs, 2));
+    move |job| {
+        meet(job);
+        ending(job);
+    }
+}
+
+fn join(workers: impl IntoIterator<Item = thread::JoinHandle<()>>) {
+    workers
+        .into_iter()
+        .for_each(|worker| worker.join().unwrap());
+}
+
 #[test]
 fn no_job_stays_queued_while_the_only_worker_goes_idle() {
     loom::model(|| {
@@ -150,9 +174,7 @@ fn no_job_stays_queued_while_both_workers_go_idle() {
         ];
         jobs.submit(0);
         jobs.submit(1);
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        join(workers);
     });
 }
 
@@ -163,12 +185,10 @@ fn no_job_stays_queued_while_both_workers_go_idle() {
 fn a_job_that_hangs_does_not_keep_the_next_one_from_an_idle_worker() {
     loom::model(|| {
         let jobs = Jobs::new(2);
-        let running = [(), ()].map(|()| Arc::new(Bell::default()));
-        let ending = end_after(&jobs, 3);
+        let (meet, ending) = (rendezvous(), end_after(&jobs, 3));
         let run = move |job: usize| {
             if job > 0 {
-                running[job - 1].ring();
-                running[2 - job].wait();
+                meet(job - 1);
             }
             ending(job);
         };
@@ -177,9 +197,7 @@ fn a_job_that_hangs_does_not_keep_the_next_one_from_an_idle_worker() {
             worker(&jobs, 1, false, run),
         ];
         (0..3).for_each(|job| jobs.submit(job));
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        join(workers);
     });
 }
 
@@ -207,9 +225,7 @@ fn a_submitter_relies_on_the_one_worker_that_looks_again() {
         ];
         jobs.submit(0);
         jobs.submit(1);
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        join(workers);
     });
 }
 
@@ -220,21 +236,13 @@ fn a_submitter_relies_on_the_one_worker_that_looks_again() {
 fn a_searcher_and_a_loop_that_goes_to_sleep_do_not_leave_a_job_to_each_other() {
     loom::model(|| {
         let jobs = Jobs::new(2);
-        let running = [(), ()].map(|()| Arc::new(Bell::default()));
-        let ending = end_after(&jobs, 2);
-        let run = move |job: usize| {
-            running[job].ring();
-            running[1 - job].wait();
-            ending(job);
-        };
+        let run = meet(&jobs);
         let workers = [
             worker(&jobs, 0, false, run.clone()),
             worker(&jobs, 1, false, run),
         ];
         jobs.submit_tending([0, 1]);
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        join(workers);
     });
 }
 
@@ -245,22 +253,14 @@ fn a_searcher_does_not_leave_a_job_to_a_loop_that_did_not_submit_it() {
     loom::model(|| {
         let jobs = Jobs::new(2);
         jobs.idle.tend();
-        let running = [(), ()].map(|()| Arc::new(Bell::default()));
-        let ending = end_after(&jobs, 2);
-        let run = move |job: usize| {
-            running[job].ring();
-            running[1 - job].wait();
-            ending(job);
-        };
+        let run = meet(&jobs);
         let workers = [
             worker(&jobs, 0, false, run.clone()),
             worker(&jobs, 1, true, run),
         ];
         jobs.submit(0);
         jobs.submit(1);
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        join(workers);
     });
 }
 
@@ -277,8 +277,25 @@ fn no_job_stays_queued_while_two_workers_search() {
         jobs.submit(0);
         jobs.idle.wake_another(|| {});
         jobs.submit(1);
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        join(workers);
+    });
+}
+
+/// A loop that tends has queued job 0 and wakes nobody yet. Whoever submits job 1 finds a worker idle and
+/// nobody searching, and before it can wake that worker the other one begins to search: it must be told
+/// that it is relied on, or it takes job 0 and leaves job 1 to the loop.
+#[test]
+fn a_searcher_that_begins_while_a_submitter_is_about_to_wake_is_relied_on() {
+    loom::model(|| {
+        let jobs = Jobs::new(2);
+        jobs.idle.tend();
+        let run = meet(&jobs);
+        let workers = [
+            worker(&jobs, 0, false, run.clone()),
+            worker(&jobs, 1, true, run),
+        ];
+        jobs.queue.lock().unwrap().push_back(0);
+        jobs.submit(1);
+        join(workers);
     });
 }

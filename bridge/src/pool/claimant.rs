@@ -121,10 +121,13 @@ impl<'idle, W: Unpark> Claimant<'idle, W> {
             Duty::Chaining => self.is_relied_on = true,
         }
         let is_relied_on = std::mem::replace(&mut self.is_relied_on, false);
-        let may_leave_it = || !is_relied_on && self.idle.is_tended() && !waiting.is_backlogged();
-        if waiting.is_empty() || may_leave_it() {
+        if waiting.is_empty() {
             return;
         }
-        self.idle.work_was_queued(|| waiting.is_waking());
+        if is_relied_on || !self.idle.is_tended() {
+            self.idle.work_was_queued(|| waiting.is_waking());
+        } else if waiting.is_backlogged() {
+            self.idle.wake_idle(|| waiting.is_waking());
+        }
     }
 }

@@ -125,6 +125,9 @@ fn nanos(duration: Duration) -> u64 {
 impl Tended for Core {
     fn tend(&self) {
         self.idle.tend();
+        if self.awake() == 0 {
+            self.idle.wake_idle(|| self.is_waking());
+        }
     }
 
     fn look(&self, progress: &mut Progress, now: Option<Instant>) {
@@ -147,13 +150,13 @@ impl Tended for Core {
             };
             now.saturating_duration_since(since) >= wake_cost()
         };
-        if !(self.is_asleep() || self.is_backlogged() || stands_still()) {
+        if !(self.awake() == 0 || self.is_backlogged() || stands_still()) {
             return;
         }
         if is_searching {
             self.idle.wake_another(|| self.is_waking());
         } else {
-            self.idle.work_was_queued(|| self.is_waking());
+            self.idle.wake_idle(|| self.is_waking());
         }
     }
 
@@ -166,10 +169,6 @@ impl Tended for Core {
 
     fn work_was_queued(&self) {
         self.idle.work_was_queued(|| self.is_waking());
-    }
-
-    fn is_asleep(&self) -> bool {
-        self.awake() == 0
     }
 
     fn crowding(&self) -> Crowding {

@@ -19,8 +19,9 @@
 //! for all that is there, not just for the one call it takes: it wakes the next worker as a searcher
 //! does. [`Claimant`](super::claimant::Claimant) is the worker's column.
 //!
-//! Whoever relies on the searcher says so in the same word, so that the searcher does not hand the
-//! duty to a loop that never promised anything.
+//! Whoever wakes a searcher, or relies on one, and does not look again says so in the same word, so that
+//! the searcher, which takes the oldest call and not the one that it was woken for, does not leave the
+//! rest to a loop that never promised anything.
 //!
 //! A loop that submits has a third way: it *tends* the pool, and wakes nobody until its turn ends.
 //! While a loop tends it, a searcher that nobody else relies on may leave short calls in the queue
@@ -86,47 +87,42 @@ impl<W: Unpark> Idle<W> {
         }
     }
 
-    /// After something was queued: wakes one worker if one is idle and none searches; `waking` is
-    /// called just before. If one searches it is told that it is relied on.
+    /// After something was queued by somebody who does not look again: wakes one worker if one is idle
+    /// and none searches, and tells the one that searches then that it is relied on. `waking` is
+    /// called just before a wake.
     pub(crate) fn work_was_queued(&self, waking: impl FnOnce()) {
         // SeqCst fence: partner of the ones in `stand_idle` and `found_work`.
         fence(SeqCst);
         // Relaxed: ordered by the fence.
-        let mut summary = self.summary.load(Relaxed);
-        while summary >= ONE_IDLE {
-            if summary & SEARCHING == 0 {
-                return self.wake_one(waking);
-            }
-            if summary & RELIED != 0 {
-                return;
-            }
-            // Relaxed, Relaxed: ordered by the fence above and the one in `found_work`.
-            match self
-                .summary
-                .compare_exchange_weak(summary, summary | RELIED, Relaxed, Relaxed)
-            {
-                Ok(_) => return,
-                Err(now) => summary = now,
-            }
+        let summary = self.summary.load(Relaxed);
+        let is_told = summary & (SEARCHING | RELIED) == SEARCHING | RELIED;
+        if summary >= ONE_IDLE && !is_told {
+            self.wake_one(SEARCHING | RELIED, waking);
         }
     }
 
-    /// As [`work_was_queued`](Self::work_was_queued), also if one searches: it was woken long ago and
-    /// has not come, for want of a CPU.
+    /// For a loop that tends, and so looks again: wakes one worker if one is idle and none searches.
+    pub(crate) fn wake_idle(&self, waking: impl FnOnce()) {
+        self.wake_one(SEARCHING, waking);
+    }
+
+    /// As [`wake_idle`](Self::wake_idle), also if one searches: it was woken long ago and has not
+    /// come, for want of a CPU.
     pub(crate) fn wake_another(&self, waking: impl FnOnce()) {
         // Relaxed: the searcher that was relied on looks into the queue when it comes; there are
         // two now, and the mark stands for whoever set it last.
         self.summary.fetch_and(!SEARCHING, Relaxed);
-        self.wake_one(waking);
+        self.wake_one(SEARCHING, waking);
     }
 
-    fn wake_one(&self, waking: impl FnOnce()) {
+    fn wake_one(&self, marks: usize, waking: impl FnOnce()) {
         let mut stack = self.stack();
         if stack.is_empty() {
             return;
         }
+        // One operation: whoever began to search in between is told that it is relied on.
         // Relaxed: readers without the lock are ordered by their fences.
-        if self.summary.fetch_or(SEARCHING, Relaxed) & SEARCHING != 0 {
+        if self.summary.fetch_or(marks, Relaxed) & SEARCHING != 0 {
             return;
         }
         let woken = stack.pop();
