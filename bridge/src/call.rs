@@ -20,7 +20,7 @@ pub use completer::{Completer, CompleterStats, call};
 pub(crate) use context::Cancellation;
 pub use context::{CallContext, Interrupt};
 pub(crate) use deadline::{Clock, Expiry};
-pub(crate) use home::{Found, Home, Posts, settle};
+pub(crate) use home::{Home, Posts, settle};
 #[cfg(all(test, pontoon_loom))]
 pub(crate) use slot::Owed;
 pub(crate) use slot::{Closed, Refused, Slot};

@@ -2,9 +2,10 @@
 //!
 //! Waking a sleeping thread costs tens of microseconds; a wake that is not needed costs nothing. So a
 //! loop or a worker that has run out of work may look again, giving way to other threads in between,
-//! for no longer than half a wake on this machine, or a wake and a half where it nearly always pays. Whether it pays is learnt by each loop and worker for
-//! itself: a score goes up when something came, and down, by more, when nothing did. Below zero it
-//! sleeps at once, except one time in many, to notice that times have changed.
+//! for no longer than half a wake on this machine, or a wake and a half where it nearly always pays.
+//! Whether it pays is learnt by each loop and worker for itself: a score goes up when something came, and
+//! down, by more, when nothing did. Below zero it sleeps at once, except one time in many, to notice that
+//! times have changed.
 //!
 //! Looking again only helps if the other side is awake, so workers do it only when the loop to which
 //! they sent last was. A loop that tries cannot know that, and so its tries last for two wakes: the
@@ -21,12 +22,13 @@ use std::time::{Duration, Instant};
 /// How long a loop or a worker may look again before it sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Spin {
-    /// For as long as a wake costs on this machine, which is learnt, and only while it pays.
+    /// For about as long as a wake costs on this machine, which is learnt (half of it to two), and only
+    /// while it pays.
     #[default]
     Auto,
     /// Never: it sleeps at once.
     Off,
-    /// For at most this long, and only while it pays.
+    /// For at most this long, never more than [`MAX`](Self::MAX), and only while it pays.
     For(Duration),
 }
 

@@ -4,21 +4,27 @@
 
 mod common;
 
-use common::{PATIENCE, eventually};
+use common::{Gate, PATIENCE, eventually};
 use futures_lite::future::block_on;
 use pontoon_bridge::event_loop::{self, EventLoop};
-use pontoon_bridge::{CallError, Pool};
+use pontoon_bridge::{Call, CallError, Pool};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 fn pool(threads: usize) -> Pool {
     Pool::named("else").threads(threads).build().unwrap()
+}
+
+/// A call that hangs until the gate is opened.
+fn held(pool: &Pool, gate: &Gate) -> Call<()> {
+    let gate = gate.clone();
+    pool.call(move |()| gate.pass()).submit()
 }
 
 /// Runs `test` on a thread of its own, so that a hang is a failure and not the end of the run.
@@ -54,12 +60,8 @@ fn a_task_may_block_its_loop_on_a_call() {
 fn a_deadline_holds_while_a_task_blocks_its_loop_on_a_call() {
     in_time(|| {
         let pool = pool(1);
-        let (release, released) = sync_channel::<()>(0);
-        let hung = pool
-            .call(move |()| {
-                let _ = released.recv();
-            })
-            .submit();
+        let gate = Gate::default();
+        let hung = held(&pool, &gate);
         let outcome = EventLoop::new().unwrap().block_on(async {
             block_on(
                 pool.call(|()| ())
@@ -71,7 +73,7 @@ fn a_deadline_holds_while_a_task_blocks_its_loop_on_a_call() {
             outcome,
             Err(CallError::DeadlineExceeded { running: false })
         ));
-        drop(release);
+        gate.open();
         block_on(hung).unwrap();
     });
 }
@@ -84,16 +86,12 @@ fn a_task_may_block_its_loop_on_a_call_while_another_call_hangs() {
         for _ in 0..1000 {
             block_on(pool.call(|()| ()).submit()).unwrap();
         }
-        let (release, released) = sync_channel::<()>(0);
+        let gate = Gate::default();
         EventLoop::new().unwrap().block_on(async {
-            let hung = pool
-                .call(move |()| {
-                    let _ = released.recv();
-                })
-                .submit();
+            let hung = held(&pool, &gate);
             event_loop::yield_now().await;
             block_on(pool.call(|()| ()).submit()).unwrap();
-            drop(release);
+            gate.open();
             hung.await.unwrap();
         });
     });
@@ -113,12 +111,8 @@ impl Wake for Flag {
 #[test]
 fn a_waker_that_is_not_the_loops_own_is_woken_although_the_loop_does_not_run() {
     let (pool, event_loop) = (pool(1), EventLoop::new().unwrap());
-    let (release, released) = sync_channel::<()>(0);
-    let mut call = pool
-        .call(move |()| {
-            let _ = released.recv();
-        })
-        .submit();
+    let gate = Gate::default();
+    let mut call = held(&pool, &gate);
     let flag = Arc::new(Flag::default());
     let waker = Waker::from(Arc::clone(&flag));
     event_loop.block_on(poll_fn(|_| {
@@ -126,7 +120,7 @@ fn a_waker_that_is_not_the_loops_own_is_woken_although_the_loop_does_not_run() {
         assert!(polled.is_pending());
         Poll::Ready(())
     }));
-    drop(release);
+    gate.open();
     eventually("the waker is called", || flag.0.load(SeqCst));
     block_on(call).unwrap();
 }
@@ -136,17 +130,13 @@ fn a_waker_that_is_not_the_loops_own_is_woken_although_the_loop_does_not_run() {
 fn a_call_that_a_loop_polled_last_may_be_awaited_after_the_loop() {
     in_time(|| {
         let (pool, event_loop) = (pool(1), EventLoop::new().unwrap());
-        let (release, released) = sync_channel::<()>(0);
-        let mut call = pool
-            .call(move |()| {
-                let _ = released.recv();
-            })
-            .submit();
+        let gate = Gate::default();
+        let mut call = held(&pool, &gate);
         event_loop.block_on(poll_fn(|context| {
             assert!(Pin::new(&mut call).poll(context).is_pending());
             Poll::Ready(())
         }));
-        drop(release);
+        gate.open();
         block_on(call).unwrap();
     });
 }

@@ -21,8 +21,9 @@ async fn soon<T>(executor: &Executor<'_>, task: smol::Task<T>) -> Option<T> {
     or(executor.run(async { Some(task.await) }), patience).await
 }
 
-#[test]
-fn an_outcome_in_the_inbox_of_a_loop_that_ends_wakes_who_waits_for_it_elsewhere() {
+/// A loop polls a call in an executor of its own, and then does not run any more; `meanwhile` has the
+/// loop, and the gate that holds the call.
+fn wakes_who_waits_elsewhere(meanwhile: impl FnOnce(&Pool, EventLoop, &Gate)) {
     let pool = Pool::named("moved").threads(1).build().unwrap();
     let (executor, gate) = (Executor::new(), Gate::default());
     let at_gate = gate.clone();
@@ -30,27 +31,28 @@ fn an_outcome_in_the_inbox_of_a_loop_that_ends_wakes_who_waits_for_it_elsewhere(
     let task = executor.spawn(call);
     let event_loop = EventLoop::new().unwrap();
     event_loop.block_on(executor.tick());
-    gate.open();
-    eventually("it has ended", || pool.stats().idle == 1);
-    drop(event_loop);
+    meanwhile(&pool, event_loop, &gate);
     block_on(soon(&executor, task))
         .expect("its waker was called")
         .unwrap();
 }
 
 #[test]
+fn an_outcome_in_the_inbox_of_a_loop_that_ends_wakes_who_waits_for_it_elsewhere() {
+    wakes_who_waits_elsewhere(|pool, event_loop, gate| {
+        gate.open();
+        eventually("it has ended", || pool.stats().idle == 1);
+        drop(event_loop);
+    });
+}
+
+#[test]
 fn a_loop_that_does_not_run_keeps_no_outcome_from_who_waits_for_it_elsewhere() {
-    let pool = Pool::named("paused").threads(1).build().unwrap();
-    let (executor, gate) = (Executor::new(), Gate::default());
-    let at_gate = gate.clone();
-    let call = pool.call(move |()| at_gate.pass()).submit();
-    let task = executor.spawn(call);
-    let event_loop = EventLoop::new().unwrap();
-    event_loop.block_on(executor.tick());
-    gate.open();
-    block_on(soon(&executor, task))
-        .expect("its waker was called")
-        .unwrap();
+    let mut kept = None;
+    wakes_who_waits_elsewhere(|_, event_loop, gate| {
+        gate.open();
+        kept = Some(event_loop);
+    });
 }
 
 #[test]

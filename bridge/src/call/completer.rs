@@ -6,7 +6,7 @@ use super::{
 };
 use crate::error::CallError;
 use crate::inbox::envelope::{Header, Shared};
-use crate::quiet::{drop_quietly, wake_quietly};
+use crate::quiet::drop_quietly;
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -44,9 +44,7 @@ struct Cell<T> {
 unsafe impl<T: Send> Shared<()> for Cell<T> {
     fn open(self: Arc<Self>) {
         // SAFETY: the envelope was made to deliver what `complete` owed, and is opened once.
-        if let Some(waiter) = unsafe { self.slot.take_waiter() } {
-            wake_quietly(waiter.waker);
-        }
+        unsafe { self.slot.deliver() };
     }
 }
 

@@ -44,34 +44,19 @@ impl fmt::Debug for Posts {
     }
 }
 
-/// Whether whoever waits for an outcome is awake, and so may soon have more to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
-    Awake,
-    Asleep,
-}
-
-impl From<Pushed> for Found {
-    fn from(pushed: Pushed) -> Self {
-        match pushed {
-            Pushed::Quiet => Self::Awake,
-            Pushed::WakeOwed => Self::Asleep,
-        }
-    }
-}
-
 /// Wakes whoever waits for a completed call; any thread. The cell is the completing side's own
 /// share, which travels home with the outcome and so is given back on the loop's thread.
-pub(crate) fn settle<C: Shared<()>>(cell: Arc<C>, owed: Owed<&event_loop::Shared>) -> Found {
+///
+/// Says how the loop was found; of other executors nobody knows, so they count as awake.
+pub(crate) fn settle<C: Shared<()>>(cell: Arc<C>, owed: Owed<&event_loop::Shared>) -> Pushed {
     match owed {
         Owed::Nothing => {}
         Owed::Wake(waker) => wake_quietly(waker),
         Owed::Deliver(home) => match home.deliver(Envelope::new(cell)) {
-            Ok(pushed) => return pushed.into(),
+            Ok(pushed) => return pushed,
             // The loop is gone; whoever waits may be elsewhere by now.
             Err(orphan) => orphan.open(),
         },
     }
-    // Of other executors nobody knows.
-    Found::Awake
+    Pushed::Quiet
 }

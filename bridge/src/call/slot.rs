@@ -14,6 +14,7 @@
 //! side). Whoever sees the other's bit second acts, so each value is dropped exactly once. Input and
 //! outcome share a place: the first is gone before the second comes. `models.rs` checks it with loom.
 
+use crate::quiet::wake_quietly;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -47,9 +48,9 @@ pub(crate) enum Closed<F, T> {
 
 /// Who waits for a call: a waker, and the loop on which it is best called, if that is known.
 #[derive(Debug)]
-pub(crate) struct Waiter<H> {
-    pub(crate) waker: Waker,
-    pub(crate) home: Option<H>,
+struct Waiter<H> {
+    waker: Waker,
+    home: Option<H>,
 }
 
 /// A loop, as far as a slot can tell two of them apart.
@@ -71,7 +72,7 @@ pub(crate) enum Owed<K> {
     Nothing,
     /// Wake this.
     Wake(Waker),
-    /// See to it that [`Slot::take_waiter`] is called, once, by this loop or, if it is gone, by
+    /// See to it that [`Slot::deliver`] is called, once, by this loop or, if it is gone, by
     /// anybody.
     Deliver(K),
 }
@@ -176,17 +177,20 @@ impl<F, T, H: Home> Slot<F, T, H> {
         }))
     }
 
-    /// Takes out who is to be woken.
+    /// Wakes the waiter.
     ///
     /// # Safety
     ///
     /// Called once, and only to deliver what [`complete`](Self::complete) owed.
-    pub(crate) unsafe fn take_waiter(&self) -> Option<Waiter<H>> {
-        self.waiter.with_mut(|waiter| {
+    pub(crate) unsafe fn deliver(&self) {
+        let waiter = self.waiter.with_mut(|waiter| {
             // SAFETY: `complete` gave the right to the waiter away with `Owed::Deliver`, and the
             // caller of this has it.
             unsafe { (*waiter).take() }
-        })
+        });
+        if let Some(waiter) = waiter {
+            wake_quietly(waiter.waker);
+        }
     }
 
     /// Whether somebody completes or has completed; any thread.
@@ -198,7 +202,8 @@ impl<F, T, H: Home> Slot<F, T, H> {
 
     /// Whether the caller has given up; any thread.
     pub(crate) fn is_closed(&self) -> bool {
-        // Relaxed: a hint for code that may stop early; nothing is read on the strength of it.
+        // Relaxed: a hint for code that may stop early. Whoever must not miss it orders the look
+        // itself (`pool::cell`, where the interrupter is handed over).
         self.state.load(Relaxed) & CLOSED != 0
     }
 

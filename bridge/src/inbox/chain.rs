@@ -54,7 +54,7 @@ const ARMED: *mut () = ptr::without_provenance_mut(1);
 const CLOSED: *mut () = ptr::without_provenance_mut(2);
 
 /// What a push owes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
     /// The consumer runs, or somebody else owes the wake.
     Quiet,

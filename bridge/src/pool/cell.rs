@@ -1,15 +1,17 @@
 //! A call of a pool that somebody may await, in one allocation: link, state, work and outcome.
 
+use super::core::Core;
 use super::serve::{Around, Bound, CallerSpan, Clock, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
 use crate::call::{
-    CallCell, CallContext, Cancellation, Closed, Finished, Found, Home, Interrupt, Left, Posts,
-    Refused, Slot, settle,
+    CallCell, CallContext, Cancellation, Closed, Finished, Home, Interrupt, Left, Posts, Refused,
+    Slot, settle,
 };
 use crate::error::CallError;
+use crate::inbox::chain::Pushed;
 use crate::inbox::envelope::{Header, Shared};
-use crate::quiet::{drop_quietly, wake_quietly};
+use crate::quiet::drop_quietly;
 use crate::visits::Tended;
 use crossbeam_utils::atomic::AtomicCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,9 +45,7 @@ where
 {
     fn open(self: Arc<Self>) {
         // SAFETY: the envelope was made to deliver what `complete` owed, and is opened once.
-        if let Some(waiter) = unsafe { self.slot.take_waiter() } {
-            wake_quietly(waiter.waker);
-        }
+        unsafe { self.slot.deliver() };
         // With it may go what the pool's user gave, on a loop's thread.
         drop_quietly(self);
     }
@@ -81,7 +81,7 @@ where
         started: Instant,
         ended: Instant,
         posts: &mut Posts,
-    ) -> Option<Found> {
+    ) -> Option<Pushed> {
         self.bound.core.admission.leave();
         let finished = Finished {
             result: result.map_err(Box::new),
@@ -111,30 +111,23 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
-    fn before(&self, session: &mut Session<S>) -> thread::Result<()> {
-        if !self.bound.kind.is_interruptible() {
-            return Ok(());
-        }
+    fn before(&self, session: &mut Session<S>) -> thread::Result<bool> {
         let make = || self.bound.kind.interrupter_of(session.get());
-        let interrupter = catch_unwind(AssertUnwindSafe(make))?;
-        session.interruptible = interrupter.is_some();
-        if session.interruptible {
-            self.interrupter.store(interrupter.map(Box::new));
-            // Either the watchdog, which was asked after CLOSED was set, comes to an interrupter, or it
-            // came before: then the swap in this store read from the one in its `take`, and CLOSED is
-            // seen here.
-            if self.slot.is_closed() {
-                // The caller left before there was anything to interrupt with: ask again.
-                self.interrupt_later();
-            }
+        let Some(interrupter) = catch_unwind(AssertUnwindSafe(make))? else {
+            return Ok(false);
+        };
+        self.interrupter.store(Some(Box::new(interrupter)));
+        // Either the watchdog, which was asked after CLOSED was set, comes to an interrupter, or it
+        // came before: then the swap in this store read from the one in its `take`, and CLOSED is
+        // seen here.
+        if self.slot.is_closed() {
+            // The caller left before there was anything to interrupt with: ask again.
+            self.interrupt_later();
         }
-        Ok(())
+        Ok(true)
     }
 
     fn after(&self, session: &mut Session<S>) {
-        if !std::mem::take(&mut session.interruptible) {
-            return;
-        }
         let unused = self.interrupter.take();
         if unused.is_none() {
             // The watchdog took it: its cancel may still be on the way and would hit the next
@@ -151,18 +144,17 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
-    fn run(self: Arc<Self>, worker: &mut Worker) {
+    fn run(self: Arc<Self>, core: &Core, worker: &mut Worker) {
         let Some(work) = self.slot.start() else {
-            self.bound.core.queue.husk_removed();
+            core.queue.husk_removed();
             return;
         };
         let started = worker.now();
         if self.deadline.is_some_and(|deadline| deadline <= started) {
             drop_quietly(work);
-            let core = Arc::clone(&self.bound.core);
             let late = Err(CallError::DeadlineExceeded { running: false });
-            let found = self.finish(late, started, started, &mut worker.posts);
-            if found.is_some() {
+            let pushed = self.finish(late, started, started, &mut worker.posts);
+            if pushed.is_some() {
                 // Otherwise the caller has seen it by itself, and counted it.
                 core.counters.expired.add();
             }
@@ -178,13 +170,13 @@ where
             |session| work(session, &context),
         );
         drop(context);
-        worker.call_ended(&self.bound.core, started, ended);
-        let found = self.finish(result, started, ended, &mut worker.posts);
-        if found.is_none() {
+        worker.call_ended(core, started, ended);
+        let pushed = self.finish(result, started, ended, &mut worker.posts);
+        if pushed.is_none() {
             // Dropping what came too late is foreign code.
             worker.forget_the_time();
         }
-        worker.sent(found.unwrap_or(Found::Awake));
+        worker.sent(pushed.unwrap_or(Pushed::Quiet));
     }
 
     fn shut_down(self: Arc<Self>) {

@@ -1,12 +1,14 @@
 //! A call of a pool whose outcome goes into an [`Inbox`](crate::Inbox). Nobody awaits or cancels it,
 //! so it has one owner at a time, the queue, the worker, the inbox, and needs no state of its own.
 
+use super::core::Core;
 use super::serve::{Bound, CallerSpan, Clock, Plain, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
-use crate::call::{CallContext, Found, Posts};
+use crate::call::{CallContext, Posts};
 use crate::error::CallError;
 use crate::inbox::Mailbox;
+use crate::inbox::chain::Pushed;
 use crate::inbox::envelope::{Envelope, Header, Shared};
 use crate::quiet::drop_quietly;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,20 +100,20 @@ where
     /// Gives the place back, then sends the outcome.
     fn finish(
         mut self: Arc<Self>,
+        core: &Core,
         result: Result<T, CallError>,
         then: N,
         posts: &mut Posts,
-    ) -> Found {
-        let core = Arc::clone(&self.bound.core);
+    ) -> Pushed {
         core.admission.leave();
         *self.content() = Content::Outcome(result.map_err(Box::new), then);
         let outlet = posts.keep(&self.outlet);
         match outlet.push(Envelope::new(self)) {
-            Ok(pushed) => pushed.into(),
+            Ok(pushed) => pushed,
             Err(unwanted) => {
                 core.counters.late.add();
                 drop_quietly(unwanted);
-                Found::Awake
+                Pushed::Quiet
             }
         }
     }
@@ -125,12 +127,12 @@ where
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
     N: FnOnce(Result<T, CallError>) -> M + Send + 'static,
 {
-    fn run(mut self: Arc<Self>, worker: &mut Worker) {
+    fn run(mut self: Arc<Self>, core: &Core, worker: &mut Worker) {
         let Content::Work(work, then) = self.take() else {
             unreachable!("it is run once")
         };
         // Nobody asks how long it took, but the pool must learn it.
-        let is_timed = self.deadline.is_some() || worker.is_sampling(&self.bound.core);
+        let is_timed = self.deadline.is_some() || worker.is_sampling(core);
         let started = if is_timed {
             worker.now()
         } else {
@@ -138,10 +140,10 @@ where
         };
         if self.deadline.is_some_and(|deadline| deadline <= started) {
             drop_quietly(work);
-            self.bound.core.counters.expired.add();
+            core.counters.expired.add();
             let late = Err(CallError::DeadlineExceeded { running: false });
-            let found = self.finish(late, then, &mut worker.posts);
-            return worker.sent(found);
+            let pushed = self.finish(core, late, then, &mut worker.posts);
+            return worker.sent(pushed);
         }
         let context = CallContext::detached().with_deadline(self.deadline);
         let clock = if is_timed {
@@ -153,12 +155,12 @@ where
             work(session, &context)
         });
         if is_timed {
-            worker.call_ended(&self.bound.core, started, ended);
+            worker.call_ended(core, started, ended);
         } else {
-            worker.untimed_call_ended(&self.bound.core);
+            worker.untimed_call_ended(core);
         }
-        let found = self.finish(result, then, &mut worker.posts);
-        worker.sent(found);
+        let pushed = self.finish(core, result, then, &mut worker.posts);
+        worker.sent(pushed);
     }
 
     fn shut_down(mut self: Arc<Self>) {
@@ -166,7 +168,8 @@ where
             unreachable!("what is run is not in the queue")
         };
         drop_quietly(work);
-        self.finish(Err(CallError::ShutDown), then, &mut Posts::default());
+        let core = Arc::clone(&self.bound.core);
+        self.finish(&core, Err(CallError::ShutDown), then, &mut Posts::default());
     }
 
     fn is_husk(&self) -> bool {

@@ -7,20 +7,22 @@ use crate::error::{CallError, panic_message};
 use crate::quiet::drop_quietly;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 /// A session kind in one pool: what each call needs of both.
 pub(crate) struct Bound<S> {
-    pub(crate) core: std::sync::Arc<Core>,
+    pub(crate) core: Arc<Core>,
     pub(crate) kind: SessionKind<S>,
 }
 
 /// What a call does around its work, in the session that it runs in.
 pub(super) trait Around<S> {
-    /// Before the work. An error is a panic of foreign code; then the work does not run.
-    fn before(&self, _session: &mut Session<S>) -> thread::Result<()> {
-        Ok(())
+    /// Before the work; whether [`after`](Self::after) has anything to do. An error is a panic of
+    /// foreign code; then the work does not run.
+    fn before(&self, _session: &mut Session<S>) -> thread::Result<bool> {
+        Ok(false)
     }
 
     /// After the work, however it ended.
@@ -58,14 +60,19 @@ fn serve<S: 'static, T>(
             return (Err(panicked(core, panic)), Instant::now());
         }
     };
-    if let Err(panic) = around.before(&mut session) {
-        // One by one: two panics at once would end the process.
-        drop_quietly(work);
-        drop_quietly(session);
-        return (Err(panicked(core, panic)), Instant::now());
-    }
+    let has_after = match around.before(&mut session) {
+        Ok(has_after) => has_after,
+        Err(panic) => {
+            // One by one: two panics at once would end the process.
+            drop_quietly(work);
+            drop_quietly(session);
+            return (Err(panicked(core, panic)), Instant::now());
+        }
+    };
     let result = catch_unwind(AssertUnwindSafe(|| work(&mut session)));
-    around.after(&mut session);
+    if has_after {
+        around.after(&mut session);
+    }
     let ended = clock.now();
     let result = match result {
         Ok(value) => {

@@ -73,8 +73,6 @@ pub struct Session<S> {
     inner: S,
     suspect: bool,
     discard: bool,
-    /// The watchdog can reach an interrupter of it.
-    pub(super) interruptible: bool,
 }
 
 impl<S> Session<S> {
@@ -136,7 +134,6 @@ impl Sessions {
             inner,
             suspect: false,
             discard: false,
-            interruptible: false,
         }))
     }
 

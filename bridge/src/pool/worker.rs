@@ -3,7 +3,8 @@
 use super::claimant::{Claimant, Next, Waiting};
 use super::core::Core;
 use super::session::Sessions;
-use crate::call::{Found, Posts};
+use crate::call::Posts;
+use crate::inbox::chain::Pushed;
 use crate::quiet::drop_quietly;
 use crate::spin::{Patience, cpus};
 use nix::sys::signal::{SigSet, Signal};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// A call as its worker sees it.
 pub(crate) trait Job: Send + Sync {
-    fn run(self: Arc<Self>, worker: &mut Worker);
+    fn run(self: Arc<Self>, core: &Core, worker: &mut Worker);
     /// Ends the call with `ShutDown` unless its caller has left.
     fn shut_down(self: Arc<Self>);
     /// Whether its caller left while it waited.
@@ -43,7 +44,7 @@ pub(crate) struct Worker {
     /// When the clock was last read.
     last_look: Option<Instant>,
     /// How the loop was to which the last outcome went.
-    found: Found,
+    pushed: Pushed,
 }
 
 impl Worker {
@@ -57,7 +58,7 @@ impl Worker {
             calls: 0,
             ended: None,
             last_look: None,
-            found: Found::Awake,
+            pushed: Pushed::Quiet,
         }
     }
 
@@ -106,14 +107,14 @@ impl Worker {
     }
 
     /// Notes how the loop was to which an outcome has gone.
-    pub(crate) fn sent(&mut self, found: Found) {
-        self.found = found;
+    pub(crate) fn sent(&mut self, pushed: Pushed) {
+        self.pushed = pushed;
     }
 
     /// Whether to look again before sleeping: where it has paid lately, if the loop is awake to
     /// send more, and as long as there is a CPU for it beside the workers that have real work.
     fn may_search(&mut self, core: &Core) -> bool {
-        self.found == Found::Awake && core.awake() <= cpus() && self.patience.is_worth_a_try()
+        self.pushed == Pushed::Quiet && core.awake() <= cpus() && self.patience.is_worth_a_try()
     }
 
     fn search(&mut self, core: &Core) {
@@ -125,7 +126,7 @@ impl Worker {
     fn run(&mut self, core: &Core, job: Arc<dyn Job>) {
         core.counters.set_busy(self.index, true);
         // A panic that got here would end the thread, and with it a worker for good.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(self))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(core, self))) {
             drop_quietly(panic);
         }
         self.calls = self.calls.wrapping_add(1);
