@@ -232,10 +232,7 @@ impl From<CallError> for Error {
 
 fn of_unreturned(error: &CallError) -> Error {
     match error {
-        CallError::Rejected(SubmitError::QueueFull { retry_after, .. }) => Error::unavailable(
-            "the pool behind this location is full; nothing was done, try again later",
-        )
-        .with_retry_after(*retry_after),
+        CallError::Rejected(refused) => of_refused(refused),
         CallError::Panicked { .. } => Error::internal(
             "the library behind this location panicked; the server's log has its message",
         ),
@@ -249,6 +246,26 @@ fn of_unreturned(error: &CallError) -> Error {
             "the deadline of this location passed before the call was run; nothing was done",
         ),
         _ => Error::unavailable("the server is stopping; try again"),
+    }
+}
+
+fn of_refused(refused: &SubmitError) -> Error {
+    let error = Error::unavailable(match refused {
+        SubmitError::QueueFull { .. } => {
+            "the pool behind this location is full; nothing was done, try again later"
+        }
+        SubmitError::WouldBeLate { .. } => {
+            "the pool behind this location would answer after the deadline; nothing was done, try again \
+             later"
+        }
+        SubmitError::Overloaded { .. } => {
+            "the pool behind this location is overloaded; nothing was done, try again later"
+        }
+        _ => "the server is stopping; try again",
+    });
+    match refused.retry_after() {
+        Some(wait) => error.with_retry_after(wait),
+        None => error,
     }
 }
 
@@ -318,6 +335,17 @@ mod tests {
         assert_eq!(full.retry_after(), Some(Duration::from_secs(7)));
         assert!(!full.detail().contains("db"), "a pool's name is ours");
         assert!(full.source().unwrap().to_string().contains("`db` is full"));
+
+        let overloaded = SubmitError::Overloaded {
+            pool: "db".to_owned(),
+            wait: Duration::from_millis(20),
+            retry_after: Duration::from_secs(3),
+        };
+        let overloaded = Error::from(CallError::Rejected(overloaded));
+        assert_eq!(overloaded.kind(), ErrorKind::Unavailable);
+        assert_eq!(overloaded.retry_after(), Some(Duration::from_secs(3)));
+        let text = overloaded.source().unwrap().to_string();
+        assert!(text.contains("`db`") && text.contains("20ms"), "{text}");
 
         let late = Error::from(CallError::DeadlineExceeded { running: true });
         assert_eq!(late.kind().status(), 504);

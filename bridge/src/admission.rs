@@ -1,9 +1,17 @@
-//! The door of a pool: how many calls may be inside, and when to come again.
+//! The door of a pool: how many calls may be inside, which of them are still worth running, and when
+//! to come again.
 
+mod codel;
+mod typical;
+
+pub use codel::CoDel;
+pub(crate) use typical::Typical;
+
+use codel::Standing;
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The least and the most that `Retry-After` says.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -11,8 +19,34 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Weight of the newest call in the learnt service time: 1/8, as TCP's smoothed round trip.
 const SERVICE_SHIFT: u32 = 3;
+/// A call that takes longer than this many times what was learnt counts as no longer: one call that
+/// hung for a minute must not make the pool look slow.
+const LONGEST_SAMPLE: u64 = 8;
 
-/// An exact bound on the calls inside a pool, running or waiting.
+/// A call that has waited for less than this part of its time is run whatever was learnt: so what was
+/// learnt wrongly, or is no longer true, is learnt anew.
+const FAIR_START: u32 = 8;
+
+/// Why a call is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// As many calls are inside as may be.
+    Full { inside: usize },
+    /// It would not be served by its deadline.
+    TooLate { wait: Duration },
+    /// It waits in a queue that stands, for too long.
+    Overloaded { wait: Duration },
+}
+
+/// Why a call that was let in is not run after all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unwanted {
+    /// Its deadline has passed.
+    Expired,
+    Refused(Refusal),
+}
+
+/// An exact bound on the calls inside a pool, running or waiting, and a judgement of each.
 ///
 /// A call holds its place until the foreign code has really returned, also when its caller gave up
 /// long ago (honest capacity); a call that is cancelled while it waits gives it back at once.
@@ -22,13 +56,23 @@ const SERVICE_SHIFT: u32 = 3;
 /// last look does not let it in.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    places: u64,
-    threads: usize,
+    room: CachePadded<Room>,
     door: CachePadded<Door>,
     /// Calls that have left.
     left: CachePadded<AtomicU64>,
     /// Smoothed service time in nanoseconds; 0 = nothing learnt yet.
     service_ns: CachePadded<AtomicU64>,
+    standing: Option<CachePadded<Standing>>,
+}
+
+/// What everybody reads and hardly anybody writes.
+#[derive(Debug)]
+struct Room {
+    max_queue: u64,
+    /// Calls that may be inside.
+    places: AtomicU64,
+    /// Workers that serve; never zero.
+    serving: AtomicU64,
 }
 
 /// The submitters' side.
@@ -41,37 +85,56 @@ struct Door {
 }
 
 impl Admission {
-    pub(crate) fn new(threads: usize, max_queue: usize) -> Self {
-        Self {
-            places: threads.saturating_add(max_queue) as u64,
-            threads,
+    pub(crate) fn new(threads: usize, max_queue: usize, codel: Option<CoDel>) -> Self {
+        let admission = Self {
+            room: CachePadded::new(Room {
+                max_queue: max_queue as u64,
+                places: AtomicU64::new(0),
+                serving: AtomicU64::new(1),
+            }),
             door: CachePadded::default(),
             left: CachePadded::default(),
             service_ns: CachePadded::default(),
-        }
+            standing: codel.map(|codel| Standing::new(codel, Instant::now()).into()),
+        };
+        admission.resize(threads, 0);
+        admission
     }
 
-    /// Takes a place, or says how many calls are inside.
+    /// From now on so many workers may run calls; `stuck` of them are with calls that do not return.
+    /// Calls that are inside stay.
+    pub(crate) fn resize(&self, workers: usize, stuck: usize) {
+        let places = (workers as u64).saturating_add(self.room.max_queue);
+        // Relaxed: whoever enters meanwhile enters by the old bound.
+        self.room.places.store(places, Relaxed);
+        let serving = workers.saturating_sub(stuck).max(1);
+        // Relaxed: an estimate's input.
+        self.room.serving.store(serving as u64, Relaxed);
+    }
+
+    /// Takes a place, or says why there is none; how many calls were let in before. `time_left` is what
+    /// is left of the call's deadline.
     ///
-    /// The number never passes `places`, not even for an instant: `left` only grows, so what is
+    /// The number inside never passes the bound, not even for an instant: `left` only grows, so what is
     /// inside is at most `entered` less any earlier look at it, and `entered` is changed only if it
     /// is still what was tested. A refusal is right as well: `entered` only grows too.
-    pub(crate) fn enter(&self) -> Result<(), usize> {
+    pub(crate) fn enter(&self, time_left: Option<Duration>) -> Result<u64, Refusal> {
         // Relaxed: tested by the compare-exchange below.
         let mut entered = self.door.entered.load(Relaxed);
         loop {
             // Acquire: partner of the Release store below, so that the look is not newer than
             // what this thread may rely on.
             let seen = self.door.left_seen.load(Acquire);
-            if entered.saturating_sub(seen) >= self.places {
+            let inside_at_most = entered.saturating_sub(seen);
+            if self.refuses(inside_at_most, time_left).is_some() {
                 // Acquire: partner of the Release in `leave`.
                 let left = self.left.load(Acquire);
                 // Release: as above.
                 self.door.left_seen.store(left, Release);
                 // `entered` may be out of date by now; then the exchange fails.
                 let inside = entered.saturating_sub(left);
-                if inside >= self.places {
-                    return Err(usize::try_from(inside).unwrap_or(usize::MAX));
+                if let Some(refusal) = self.refuses(inside, time_left) {
+                    return Err(refusal);
                 }
             }
             // Relaxed, Relaxed: entering publishes nothing; the queue publishes the call.
@@ -80,10 +143,68 @@ impl Admission {
                 .entered
                 .compare_exchange_weak(entered, entered + 1, Relaxed, Relaxed)
             {
-                Ok(_) => return Ok(()),
+                Ok(entered) => return Ok(entered),
                 Err(now) => entered = now,
             }
         }
+    }
+
+    /// Why one call more is too many when so many are inside.
+    fn refuses(&self, inside: u64, time_left: Option<Duration>) -> Option<Refusal> {
+        // Relaxed, here and below: estimates, and a bound that is exact for whoever read it.
+        if inside >= self.room.places.load(Relaxed) {
+            let inside = usize::try_from(inside).unwrap_or(usize::MAX);
+            return Some(Refusal::Full { inside });
+        }
+        let serving = self.room.serving.load(Relaxed);
+        let standing = self.standing.as_ref().filter(|it| it.is_overloaded());
+        if inside < serving || (time_left.is_none() && standing.is_none()) {
+            return None;
+        }
+        let service_ns = self.service_ns.load(Relaxed);
+        let wait_ns = service_ns.saturating_mul(inside - serving + 1) / serving;
+        let wait = Duration::from_nanos(wait_ns);
+        if standing.is_some_and(|it| wait_ns > it.longest_wait_ns(service_ns)) {
+            return Some(Refusal::Overloaded { wait });
+        }
+        let needed = Duration::from_nanos(wait_ns.saturating_add(service_ns));
+        // Without any time left it is not the queue's fault: the deadline says so by itself.
+        time_left
+            .filter(|left| !left.is_zero() && *left < needed)
+            .map(|_| Refusal::TooLate { wait })
+    }
+
+    /// Whether a call that is taken `now` is still worth running; why not. `typical` is what calls of
+    /// its location take.
+    pub(crate) fn judge(
+        &self,
+        submitted: Option<Instant>,
+        deadline: Option<Instant>,
+        now: Instant,
+        typical: &Typical,
+    ) -> Result<(), Unwanted> {
+        let wait = submitted.map(|submitted| now.saturating_duration_since(submitted));
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(now);
+            if left.is_zero() {
+                return Err(Unwanted::Expired);
+            }
+            if let Some(wait) = wait.filter(|_| left < typical.get()) {
+                let whole = wait.saturating_add(left);
+                if wait > whole / FAIR_START {
+                    return Err(Unwanted::Refused(Refusal::TooLate { wait }));
+                }
+            }
+        }
+        let (Some(standing), Some(wait)) = (&self.standing, wait) else {
+            return Ok(());
+        };
+        // Relaxed: an estimate.
+        let service_ns = self.service_ns.load(Relaxed);
+        if standing.has_waited_too_long(wait, now, service_ns) {
+            return Err(Unwanted::Refused(Refusal::Overloaded { wait }));
+        }
+        Ok(())
     }
 
     /// Gives a place back.
@@ -111,6 +232,11 @@ impl Admission {
         usize::try_from(self.entered().saturating_sub(left)).unwrap_or(usize::MAX)
     }
 
+    /// Whether calls wait in a queue that stands.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.standing.as_ref().is_some_and(|it| it.is_overloaded())
+    }
+
     /// Learns from a finished call, or from one that stands for several.
     pub(crate) fn learn(&self, service: Duration) {
         let sample = u64::try_from(service.as_nanos()).unwrap_or(u64::MAX).max(1);
@@ -119,10 +245,11 @@ impl Admission {
         let new = if old == 0 {
             sample
         } else {
+            let sample = sample.min(old.saturating_mul(LONGEST_SAMPLE));
             old - (old >> SERVICE_SHIFT) + (sample >> SERVICE_SHIFT)
         };
-        // Relaxed: as above.
-        self.service_ns.store(new.max(1), Relaxed);
+        // Relaxed: as above. Never so small that it cannot grow.
+        self.service_ns.store(new.max(1 << SERVICE_SHIFT), Relaxed);
     }
 
     /// What a call takes, as learnt; `None` when nothing is known.
@@ -134,12 +261,13 @@ impl Admission {
         }
     }
 
-    /// When what waits now will probably have been served: waiting × service time / threads.
+    /// When what waits now will probably have been served: waiting × service time / workers.
     pub(crate) fn retry_after(&self) -> Duration {
-        let waiting = self.in_flight().saturating_sub(self.threads) as u64 + 1;
-        // Relaxed: an estimate.
+        // Relaxed, Relaxed: estimates.
+        let serving = self.room.serving.load(Relaxed);
         let per_call = self.service_ns.load(Relaxed);
-        let drain = Duration::from_nanos(per_call.saturating_mul(waiting) / self.threads as u64);
+        let waiting = (self.in_flight() as u64).saturating_sub(serving) + 1;
+        let drain = Duration::from_nanos(per_call.saturating_mul(waiting) / serving);
         let whole_seconds = drain.as_secs() + u64::from(drain.subsec_nanos() > 0);
         Duration::from_secs(whole_seconds).clamp(RETRY_MIN, RETRY_MAX)
     }
@@ -147,20 +275,24 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::Admission;
+    use super::{Admission, CoDel, Refusal, Typical, Unwanted};
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::SeqCst;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
 
     #[test]
     fn the_bound_is_exact_under_races() {
-        let admission = Admission::new(2, 5);
+        let admission = Admission::new(2, 5, None);
         let inside = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50_000 {
-                        if admission.enter().is_ok() {
+                        if admission.enter(None).is_ok() {
                             // SeqCst: a test's own count.
                             assert!(inside.fetch_add(1, SeqCst) < 7);
                             // SeqCst: as above.
@@ -172,19 +304,105 @@ mod tests {
             }
         });
         assert_eq!(admission.in_flight(), 0);
-        assert_eq!((0..10).filter(|_| admission.enter().is_ok()).count(), 7);
-        assert_eq!(admission.enter(), Err(7));
+        assert_eq!((0..10).filter(|_| admission.enter(None).is_ok()).count(), 7);
+        assert_eq!(admission.enter(None), Err(Refusal::Full { inside: 7 }));
+        // A stuck worker's place is not taken from the queue, and one more worker brings its own.
+        admission.resize(3, 1);
+        assert!(admission.enter(None).is_ok());
+        assert_eq!(admission.enter(None), Err(Refusal::Full { inside: 8 }));
     }
 
     #[test]
     fn retry_after_follows_the_drain_rate() {
-        let admission = Admission::new(2, 100);
+        let admission = Admission::new(2, 100, None);
         assert_eq!(admission.retry_after(), Duration::from_secs(1));
-        (0..100).for_each(|_| admission.learn(Duration::from_millis(500)));
-        (0..42).for_each(|_| admission.enter().unwrap());
+        (0..100).for_each(|_| admission.learn(ms(500)));
+        assert!((0..42).all(|_| admission.enter(None).is_ok()));
         // 40 wait and one more would: 41 calls × 0.5 s on 2 threads.
         assert_eq!(admission.retry_after(), Duration::from_secs(11));
+        admission.resize(2, 1);
+        assert_eq!(
+            admission.retry_after(),
+            Duration::from_secs(21),
+            "one serves"
+        );
         (0..100).for_each(|_| admission.learn(Duration::from_secs(3600)));
         assert_eq!(admission.retry_after(), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn who_would_be_late_is_refused_at_the_door() {
+        let admission = Admission::new(2, 100, None);
+        let enter = |left| admission.enter(Some(left));
+        assert!(
+            (0..12).all(|_| enter(ms(1)).is_ok()),
+            "nothing is known yet"
+        );
+        (0..100).for_each(|_| admission.learn(ms(10)));
+        // 10 wait: 11 × 10 ms / 2, and 10 ms for the call itself.
+        assert_eq!(enter(ms(64)), Err(Refusal::TooLate { wait: ms(55) }));
+        assert!(enter(ms(66)).is_ok());
+        assert!(admission.enter(None).is_ok(), "it has all the time");
+        assert!(enter(Duration::ZERO).is_ok(), "its deadline answers");
+        (0..13).for_each(|_| admission.leave());
+        admission.leave();
+        assert!(
+            enter(ms(1)).is_ok(),
+            "a worker is free: nobody knows better"
+        );
+    }
+
+    #[test]
+    fn one_call_that_hung_does_not_make_the_pool_look_slow() {
+        let admission = Admission::new(2, 100, None);
+        (0..100).for_each(|_| admission.learn(ms(1)));
+        admission.learn(Duration::from_secs(60));
+        assert!(admission.service().unwrap() < ms(2));
+    }
+
+    #[test]
+    fn what_has_less_time_left_than_a_call_takes_is_not_run() {
+        let admission = Admission::new(1, 9, None);
+        let typical = Typical::default();
+        (0..100).for_each(|_| typical.learn(ms(30)));
+        let now = Instant::now();
+        let judge = |waited, left| {
+            let deadline = Some(now + left);
+            admission.judge(now.checked_sub(waited), deadline, now, &typical)
+        };
+        let too_late = Unwanted::Refused(Refusal::TooLate { wait: ms(80) });
+        assert_eq!(judge(ms(80), ms(20)), Err(too_late));
+        assert_eq!(judge(ms(60), ms(40)), Ok(()));
+        assert_eq!(
+            judge(ms(2), ms(20)),
+            Ok(()),
+            "a fair start: it has not waited"
+        );
+        assert_eq!(judge(ms(2), ms(0)), Err(Unwanted::Expired));
+    }
+
+    #[test]
+    fn a_queue_that_stands_is_refused_at_both_ends() {
+        let admission = Admission::new(1, 99, Some(CoDel::default()));
+        (0..100).for_each(|_| admission.learn(ms(1)));
+        let typical = Typical::default();
+        let start = Instant::now();
+        let take = |at: u64, waited| {
+            let now = start + ms(1_000 + at);
+            admission.judge(now.checked_sub(waited), None, now, &typical)
+        };
+        let (long, short) = (ms(50), ms(9));
+        assert!((0..100).step_by(10).all(|at| take(at, long).is_ok()));
+        let overloaded = Unwanted::Refused(Refusal::Overloaded { wait: long });
+        assert_eq!(take(110, long), Err(overloaded));
+        assert_eq!(take(111, short), Ok(()));
+        // One runs; seven that wait are fine, with a wait of 7 ms for the last.
+        let let_in = (0..20).take_while(|_| admission.enter(None).is_ok());
+        assert_eq!(let_in.count(), 8);
+        let refused = admission.enter(None);
+        assert!(
+            matches!(refused, Err(Refusal::Overloaded { .. })),
+            "{refused:?}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Any error that foreign code or a session factory may return.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a call was refused at the door. Nothing was queued.
+/// Why a call was refused: at the door, or by the worker that came for it. It was not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -24,6 +24,34 @@ pub enum SubmitError {
         /// When there will probably be room, from what calls took lately; at least 1 s.
         retry_after: Duration,
     },
+    /// The call would not be served within its deadline.
+    #[error(
+        "pool `{pool}` would serve the call too late: it would wait, or has waited, for {wait:?}; retry \
+         in {} s, or give the call more time or the pool more threads",
+        retry_after.as_secs()
+    )]
+    WouldBeLate {
+        /// The pool's name.
+        pool: String,
+        /// How long it would probably have waited or, refused by a worker, has waited.
+        wait: Duration,
+        /// When there will probably be room, from what calls took lately; at least 1 s.
+        retry_after: Duration,
+    },
+    /// Calls wait longer than they should, and have for a while; see [`CoDel`](crate::CoDel).
+    #[error(
+        "pool `{pool}` is overloaded: a wait of {wait:?} is too long for a queue that does not get \
+         shorter; retry in {} s, or give it more threads (`codel_target = \"off\"` lets calls wait)",
+        retry_after.as_secs()
+    )]
+    Overloaded {
+        /// The pool's name.
+        pool: String,
+        /// How long it would probably have waited or, refused by a worker, has waited.
+        wait: Duration,
+        /// When there will probably be room, from what calls took lately; at least 1 s.
+        retry_after: Duration,
+    },
     /// The pool is shutting down.
     #[error("pool `{pool}` is shutting down and takes no more calls")]
     ShuttingDown {
@@ -32,11 +60,24 @@ pub enum SubmitError {
     },
 }
 
+impl SubmitError {
+    /// When to try again, if that helps.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after, .. }
+            | Self::WouldBeLate { retry_after, .. }
+            | Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::ShuttingDown { .. } => None,
+        }
+    }
+}
+
 /// How a call ended, other than by the foreign code's own return value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// It was refused at the door.
+    /// It was refused, and not run.
     #[error(transparent)]
     Rejected(#[from] SubmitError),
     /// The foreign code panicked; the session it ran in was discarded.

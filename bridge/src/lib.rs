@@ -45,6 +45,7 @@ mod sync;
 mod visits;
 mod wake;
 
+pub use admission::CoDel;
 pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Timings, call};
 pub use error::{BoxError, BuildError, CallError, SubmitError, panic_message};
 pub use event_loop::{EventLoop, LoopHandle, Timer};

@@ -55,6 +55,11 @@ pub struct PoolStats {
     pub submitted: u64,
     /// Calls refused at the door.
     pub refused: u64,
+    /// Calls that a worker refused to run: they had waited too long, or had less time left than a call
+    /// takes.
+    pub shed: u64,
+    /// Whether calls wait in a queue that does not get shorter; see [`CoDel`](crate::CoDel).
+    pub is_overloaded: bool,
     /// Calls that ran to their end, also by panicking, also when nobody waited any more.
     pub completed: u64,
     /// Calls that panicked.
@@ -116,10 +121,7 @@ impl<S: 'static> Pool<S> {
     pub fn with_sessions<S2: 'static>(&self, kind: SessionKind<S2>) -> Pool<S2> {
         Pool {
             owner: Arc::clone(&self.owner),
-            bound: Arc::new(Bound {
-                core: Arc::clone(self.core()),
-                kind,
-            }),
+            bound: Arc::new(Bound::new(Arc::clone(self.core()), kind)),
         }
     }
 
@@ -162,6 +164,8 @@ impl<S: 'static> Pool<S> {
             in_flight: core.admission.in_flight(),
             submitted: core.admission.entered(),
             refused: counters.refused.get(),
+            shed: counters.shed.get(),
+            is_overloaded: core.admission.is_overloaded(),
             completed: counters.completed(),
             panicked: counters.panicked.get(),
             expired: counters.expired.get(),

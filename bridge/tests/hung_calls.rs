@@ -25,7 +25,9 @@ const LESSONS: usize = 1200;
 const LESSONS_PER_TURN: usize = 50;
 
 fn pool(name: &str) -> Pool {
-    Pool::named(name).threads(WORKERS).build().unwrap()
+    // Who waits for long here must be served, not refused.
+    let pool = Pool::named(name).threads(WORKERS).codel(None);
+    pool.build().unwrap()
 }
 
 /// Teaches the pool that its calls are short: most of them many in a turn, so that one worker serves

@@ -68,6 +68,7 @@ impl Server {
             Pool::named(pool.name)
                 .threads(pool.threads)
                 .max_queue(pool.max_queue)
+                .codel(pool.codel)
                 .session_idle(pool.session_idle)
                 .stack_bytes(pool.stack_size_bytes)
                 .spin(pool.spin)

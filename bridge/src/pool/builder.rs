@@ -7,7 +7,7 @@ use super::session::SessionKind;
 use super::watchdog::{Watchdog, watch};
 use super::worker::work;
 use super::{Owner, Pool};
-use crate::admission::Admission;
+use crate::admission::{Admission, CoDel};
 use crate::call::Clock;
 use crate::error::{BoxError, BuildError};
 use crate::pool::ending::Ending;
@@ -30,6 +30,7 @@ pub struct PoolBuilder<S = ()> {
     session_idle: Duration,
     stack_bytes: usize,
     spin: Spin,
+    codel: Option<CoDel>,
     kind: SessionKind<S>,
 }
 
@@ -53,6 +54,7 @@ impl PoolBuilder {
             session_idle: Self::DEFAULT_SESSION_IDLE,
             stack_bytes: Self::DEFAULT_STACK_BYTES,
             spin: Spin::default(),
+            codel: Some(CoDel::default()),
             kind: SessionKind::new(|| Ok::<_, BoxError>(())),
         }
     }
@@ -97,6 +99,14 @@ impl<S: 'static> PoolBuilder<S> {
         self
     }
 
+    /// When the pool counts as overloaded and refuses what waits too long; `None`: it lets calls wait as
+    /// long as their deadlines allow. Default: a target of 5 ms and an interval of 100 ms.
+    #[must_use]
+    pub fn codel(mut self, codel: impl Into<Option<CoDel>>) -> Self {
+        self.codel = codel.into();
+        self
+    }
+
     /// Gives each worker a session, opened on that worker on first use. It never leaves its thread
     /// and so need not be `Send`.
     #[must_use]
@@ -117,6 +127,7 @@ impl<S: 'static> PoolBuilder<S> {
             session_idle: self.session_idle,
             stack_bytes: self.stack_bytes,
             spin: self.spin,
+            codel: self.codel,
             kind,
         }
     }
@@ -173,7 +184,7 @@ impl<S: 'static> PoolBuilder<S> {
             spin: self.spin,
             started: Instant::now(),
             woken_at_ns: AtomicU64::new(0),
-            admission: Admission::new(self.threads, self.max_queue),
+            admission: Admission::new(self.threads, self.max_queue, self.codel),
             queue: Queue::new(self.max_queue),
             idle: Idle::new(self.threads).into(),
             watchdog,
@@ -188,10 +199,7 @@ impl<S: 'static> PoolBuilder<S> {
             let core = Arc::clone(&core);
             threads.execute(move || work(&core, index));
         }
-        let bound = Arc::new(Bound {
-            core: Arc::clone(&core),
-            kind: self.kind,
-        });
+        let bound = Arc::new(Bound::new(Arc::clone(&core), self.kind));
         let owner = Arc::new(Owner {
             core,
             _threads: Mutex::new(threads),

@@ -1,7 +1,7 @@
 //! A call of a pool that somebody may await, in one allocation: link, state, work and outcome.
 
 use super::core::Core;
-use super::serve::{Around, Bound, CallerSpan, Clock, serve_in};
+use super::serve::{Around, Bound, CallerSpan, Clock, Unrun, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
 use crate::call::{
@@ -25,6 +25,7 @@ use std::time::Instant;
 pub(crate) struct Cell<S, T, F> {
     header: Header<()>,
     slot: Slot<F, Finished<T>, Home>,
+    submitted: Instant,
     deadline: Option<Instant>,
     bound: Arc<Bound<S>>,
     span: CallerSpan,
@@ -59,6 +60,7 @@ where
 {
     pub(crate) fn new(
         bound: Arc<Bound<S>>,
+        submitted: Instant,
         deadline: Option<Instant>,
         span: CallerSpan,
         work: F,
@@ -66,6 +68,7 @@ where
         Self {
             header: Header::of::<Arc<Self>>(),
             slot: Slot::new(work),
+            submitted,
             deadline,
             bound,
             span,
@@ -150,13 +153,16 @@ where
             return;
         };
         let started = worker.now();
-        if self.deadline.is_some_and(|deadline| deadline <= started) {
+        let verdict = self
+            .bound
+            .judge(Some(self.submitted), self.deadline, started);
+        if let Err(Unrun(error)) = verdict {
             drop_quietly(work);
-            let late = Err(CallError::DeadlineExceeded { running: false });
-            let pushed = self.finish(late, started, started, &mut worker.posts);
+            let counter = core.counters.of_unrun(&error);
+            let pushed = self.finish(Err(error), started, started, &mut worker.posts);
             if pushed.is_some() {
-                // Otherwise the caller has seen it by itself, and counted it.
-                core.counters.expired.add();
+                // Otherwise the caller has left by itself, and was counted then.
+                counter.add();
             }
             return;
         }
@@ -170,7 +176,7 @@ where
             |session| work(session, &context),
         );
         drop(context);
-        worker.call_ended(core, started, ended);
+        worker.call_ended(&self.bound, started, ended);
         let pushed = self.finish(result, started, ended, &mut worker.posts);
         if pushed.is_none() {
             // Dropping what came too late is foreign code.

@@ -6,7 +6,8 @@ use super::idle::Idle;
 use super::queue::Queue;
 use super::watchdog::Watchdog;
 use super::worker::Job;
-use crate::admission::Admission;
+use crate::admission::{Admission, Refusal};
+use crate::error::SubmitError;
 use crate::spin::{Spin, cpus, learn_wake_cost, wake_cost};
 use crate::visits::{Crowding, Progress, Tended};
 use crossbeam_utils::CachePadded;
@@ -14,6 +15,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// A call that takes at least this long is learnt from by itself; of shorter ones, one stands for several.
+pub(super) const LONG_CALL: Duration = Duration::from_micros(10);
 
 /// What workers, callers and handles share.
 pub(crate) struct Core {
@@ -49,6 +53,34 @@ impl Core {
     pub(super) fn begin_shutdown(&self) {
         self.ending.begin();
         self.idle.wake_all();
+    }
+
+    /// What the caller is told of a refusal.
+    pub(super) fn refused(&self, refusal: Refusal) -> SubmitError {
+        let pool = self.name.clone();
+        let retry_after = self.admission.retry_after();
+        match refusal {
+            Refusal::Full { inside } => SubmitError::QueueFull {
+                pool,
+                in_flight: inside,
+                retry_after,
+            },
+            Refusal::TooLate { wait } => SubmitError::WouldBeLate {
+                pool,
+                wait,
+                retry_after,
+            },
+            Refusal::Overloaded { wait } => SubmitError::Overloaded {
+                pool,
+                wait,
+                retry_after,
+            },
+        }
+    }
+
+    /// Whether calls take so long that each is timed.
+    pub(super) fn takes_long(&self) -> bool {
+        self.admission.service().is_none_or(|of| of >= LONG_CALL)
     }
 
     /// Adds a call that was let in. Whoever does must then see to it that a worker comes for it:

@@ -1,5 +1,6 @@
 //! What a pool counts: rare things in one place, frequent ones on each worker's own cache lines.
 
+use crate::error::CallError;
 use crate::stats::Counter;
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) refused: Counter,
+    pub(super) shed: Counter,
     pub(super) panicked: Counter,
     pub(super) expired: Counter,
     pub(super) cancelled: Counter,
@@ -32,6 +34,14 @@ impl Counters {
         Self {
             workers,
             ..Self::default()
+        }
+    }
+
+    /// Where a call is counted that a worker did not run.
+    pub(super) fn of_unrun(&self, error: &CallError) -> &Counter {
+        match error {
+            CallError::Rejected(_) => &self.shed,
+            _ => &self.expired,
         }
     }
 

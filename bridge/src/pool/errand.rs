@@ -2,7 +2,7 @@
 //! so it has one owner at a time, the queue, the worker, the inbox, and needs no state of its own.
 
 use super::core::Core;
-use super::serve::{Bound, CallerSpan, Clock, Plain, serve_in};
+use super::serve::{Bound, CallerSpan, Clock, Plain, Unrun, serve_in};
 use super::session::Session;
 use super::worker::{Job, Worker};
 use crate::call::{CallContext, Posts};
@@ -30,6 +30,8 @@ pub(crate) struct Errand<S, T, M, F, N> {
     header: Header<M>,
     /// Never locked: the one owner reaches it directly. The mutex says that there is but one.
     content: Mutex<Content<F, T, N>>,
+    /// Unless nobody looked at the clock.
+    submitted: Option<Instant>,
     deadline: Option<Instant>,
     bound: Arc<Bound<S>>,
     outlet: Outlet<M>,
@@ -39,7 +41,7 @@ pub(crate) struct Errand<S, T, M, F, N> {
 impl<S, T, M, F, N> Errand<S, T, M, F, N> {
     pub(crate) fn new(
         bound: Arc<Bound<S>>,
-        deadline: Option<Instant>,
+        (submitted, deadline): (Option<Instant>, Option<Instant>),
         work: F,
         outlet: Outlet<M>,
         then: N,
@@ -51,6 +53,7 @@ impl<S, T, M, F, N> Errand<S, T, M, F, N> {
         Self {
             header: Header::of::<Arc<Self>>(),
             content: Mutex::new(Content::Work(work, then)),
+            submitted,
             deadline,
             bound,
             outlet,
@@ -132,17 +135,17 @@ where
             unreachable!("it is run once")
         };
         // Nobody asks how long it took, but the pool must learn it.
-        let is_timed = self.deadline.is_some() || worker.is_sampling(core);
+        let is_timed = self.submitted.is_some() || worker.is_sampling(core);
         let started = if is_timed {
             worker.now()
         } else {
             worker.roughly_now()
         };
-        if self.deadline.is_some_and(|deadline| deadline <= started) {
+        let verdict = self.bound.judge(self.submitted, self.deadline, started);
+        if let Err(Unrun(error)) = verdict {
             drop_quietly(work);
-            core.counters.expired.add();
-            let late = Err(CallError::DeadlineExceeded { running: false });
-            let pushed = self.finish(core, late, then, &mut worker.posts);
+            core.counters.of_unrun(&error).add();
+            let pushed = self.finish(core, Err(error), then, &mut worker.posts);
             return worker.sent(pushed);
         }
         let context = CallContext::detached().with_deadline(self.deadline);
@@ -155,7 +158,7 @@ where
             work(session, &context)
         });
         if is_timed {
-            worker.call_ended(core, started, ended);
+            worker.call_ended(&self.bound, started, ended);
         } else {
             worker.untimed_call_ended(core);
         }

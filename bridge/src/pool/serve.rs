@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::session::{Session, SessionKind};
 use super::worker::Worker;
+use crate::admission::{Typical, Unwanted};
 use crate::error::{CallError, panic_message};
 use crate::quiet::drop_quietly;
 use std::any::Any;
@@ -15,7 +16,39 @@ use std::time::Instant;
 pub(crate) struct Bound<S> {
     pub(crate) core: Arc<Core>,
     pub(crate) kind: SessionKind<S>,
+    /// What its calls take.
+    pub(crate) typical: Typical,
 }
+
+impl<S> Bound<S> {
+    pub(crate) fn new(core: Arc<Core>, kind: SessionKind<S>) -> Self {
+        Self {
+            core,
+            kind,
+            typical: Typical::default(),
+        }
+    }
+
+    /// Whether a call that is taken `now` is worth running; how it ends if not.
+    pub(super) fn judge(
+        &self,
+        submitted: Option<Instant>,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), Unrun> {
+        let core = &*self.core;
+        let verdict = core
+            .admission
+            .judge(submitted, deadline, now, &self.typical);
+        verdict.map_err(|unwanted| match unwanted {
+            Unwanted::Expired => Unrun(CallError::DeadlineExceeded { running: false }),
+            Unwanted::Refused(refusal) => Unrun(CallError::Rejected(core.refused(refusal))),
+        })
+    }
+}
+
+/// How a call ends that a worker did not run.
+pub(super) struct Unrun(pub(super) CallError);
 
 /// What a call does around its work, in the session that it runs in.
 pub(super) trait Around<S> {

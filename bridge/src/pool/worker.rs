@@ -1,7 +1,8 @@
 //! The worker thread: takes calls, runs foreign code, sleeps when there is none.
 
 use super::claimant::{Claimant, Next, Waiting};
-use super::core::Core;
+use super::core::{Core, LONG_CALL};
+use super::serve::Bound;
 use super::session::Sessions;
 use crate::call::Posts;
 use crate::inbox::chain::Pushed;
@@ -11,7 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A call as its worker sees it.
 pub(crate) trait Job: Send + Sync {
@@ -24,9 +25,7 @@ pub(crate) trait Job: Send + Sync {
     fn interrupt(&self);
 }
 
-/// A call that takes at least this long is learnt from by itself; of shorter ones, one stands for
-/// [`SHORT_CALLS_PER_SAMPLE`].
-const LONG_CALL: Duration = Duration::from_micros(10);
+/// Of calls shorter than [`LONG_CALL`], one in so many is learnt from.
 const SHORT_CALLS_PER_SAMPLE: u32 = 16;
 
 /// What a worker keeps to itself.
@@ -80,12 +79,12 @@ impl Worker {
 
     /// Whether the next call's time is learnt from, if it is a short one.
     pub(crate) fn is_sampling(&self, core: &Core) -> bool {
-        self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE)
-            || core.admission.service().is_none_or(|of| of >= LONG_CALL)
+        self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) || core.takes_long()
     }
 
     /// Notes that foreign code has returned.
-    pub(crate) fn call_ended(&mut self, core: &Core, began: Instant, ended: Instant) {
+    pub(crate) fn call_ended<S>(&mut self, bound: &Bound<S>, began: Instant, ended: Instant) {
+        let core = &*bound.core;
         // Closing a session is foreign code, and comes after the look at the clock.
         let is_fresh = !std::mem::take(&mut self.closed_a_session);
         self.ended = is_fresh.then_some(ended);
@@ -94,6 +93,7 @@ impl Worker {
         let service = ended.saturating_duration_since(began);
         if service >= LONG_CALL || self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) {
             core.admission.learn(service);
+            bound.typical.learn(service);
         }
     }
 

@@ -170,7 +170,11 @@ impl Rig {
         let log = Arc::default();
         let of_sessions = Arc::clone(&log);
         let open = move || Ok::<_, BoxError>(Counted::new(&of_sessions, What::Session));
-        let pool = Pool::named("model").threads(workers).max_queue(max_queue);
+        // The reference has no clock.
+        let pool = Pool::named("model")
+            .threads(workers)
+            .max_queue(max_queue)
+            .codel(None);
         Self {
             pool: pool.session(open).build().unwrap(),
             inbox: inbox().unwrap().0,

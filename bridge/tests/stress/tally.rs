@@ -13,6 +13,8 @@ pub struct Tally {
     expired: AtomicU64,
     abandoned: AtomicU64,
     full: AtomicU64,
+    /// Would be late, or the pool was overloaded.
+    shed: AtomicU64,
     shutting_down: AtomicU64,
     shut_down: AtomicU64,
     /// By its caller, or with the loop or the inbox that waited for it.
@@ -27,6 +29,7 @@ impl Tally {
             &self.expired,
             &self.abandoned,
             &self.full,
+            &self.shed,
             &self.shutting_down,
             &self.shut_down,
             &self.dropped,
@@ -65,6 +68,9 @@ impl Ticket {
             Err(CallError::Abandoned) => &tally.abandoned,
             Err(CallError::ShutDown) => &tally.shut_down,
             Err(CallError::Rejected(SubmitError::QueueFull { .. })) => &tally.full,
+            Err(CallError::Rejected(
+                SubmitError::WouldBeLate { .. } | SubmitError::Overloaded { .. },
+            )) => &tally.shed,
             Err(CallError::Rejected(SubmitError::ShuttingDown { .. })) => &tally.shutting_down,
             Err(other) => panic!("{other:?}"),
         };

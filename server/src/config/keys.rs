@@ -31,6 +31,10 @@ pub const SHUTDOWN_TIMEOUT_DEFAULT: &str = "30s";
 pub const THREADS_DEFAULT: &str = "8";
 /// The calls that wait for a worker of a pool.
 pub const MAX_QUEUE_DEFAULT: &str = "256";
+/// The longest wait for a worker that may last.
+pub const CODEL_TARGET_DEFAULT: &str = "5ms";
+/// For how long all calls must wait longer than that.
+pub const CODEL_INTERVAL_DEFAULT: &str = "100ms";
 /// How long a session is kept unused.
 pub const SESSION_IDLE_DEFAULT: &str = "60s";
 /// The stack of a worker.
@@ -165,6 +169,18 @@ pub const POOL_KEYS: &[KeySpec] = &[
         "integer",
         MAX_QUEUE_DEFAULT,
         "calls that may wait for a worker; further ones are answered 503",
+    ),
+    KeySpec::with_default(
+        "codel_target",
+        "\"off\" or duration",
+        CODEL_TARGET_DEFAULT,
+        "the longest wait that may last; when all wait longer, those that wait twice that get a 503",
+    ),
+    KeySpec::with_default(
+        "codel_interval",
+        "duration",
+        CODEL_INTERVAL_DEFAULT,
+        "for how long all must wait longer before calls are refused for it",
     ),
     KeySpec::with_default(
         "session_idle",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pontoon_adapters::settings::{Diagnostic, Settings};
-use pontoon_bridge::Spin;
+use pontoon_bridge::{CoDel, Spin};
 
 use super::keys;
 use super::limits::{count, duration, size, spin};
@@ -17,6 +17,8 @@ pub struct PoolConfig {
     pub threads: usize,
     /// Calls that may wait for a worker.
     pub max_queue: usize,
+    /// When calls that wait are refused; `None` lets them wait until their deadlines.
+    pub codel: Option<CoDel>,
     /// How long a worker keeps a session that it does not use.
     pub session_idle: Duration,
     /// The stack of each worker.
@@ -35,6 +37,7 @@ pub(super) fn read(
     let name_is_good = check_name(name, settings);
     let threads = count(settings, "threads", keys::THREADS);
     let max_queue = count(settings, "max_queue", keys::MAX_QUEUE);
+    let codel = codel(settings);
     let session_idle = duration(settings, "session_idle", keys::TIMEOUT);
     let stack_size_bytes = size(settings, "stack_size", keys::STACK_SIZE);
     let spin = spin(settings, server_spin);
@@ -43,10 +46,22 @@ pub(super) fn read(
         name: name_is_good.then(|| name.to_owned())?,
         threads: threads?,
         max_queue: max_queue?,
+        codel: codel?,
         session_idle: session_idle?,
         stack_size_bytes: stack_size_bytes?,
         spin: spin?,
     })
+}
+
+fn codel(settings: &mut Settings<'_>) -> Option<Option<CoDel>> {
+    let target = if settings.contains("codel_target") {
+        let off = [("off", None)];
+        settings.word_or_duration("codel_target", &off, keys::TIMEOUT, Some)
+    } else {
+        Some(Some(CoDel::DEFAULT_TARGET))
+    };
+    let interval = duration(settings, "codel_interval", keys::TIMEOUT)?;
+    Some(target?.map(|target| CoDel { target, interval }))
 }
 
 fn check_name(name: &str, settings: &mut Settings<'_>) -> bool {

@@ -138,8 +138,9 @@ keys of every location:
         out.contains("\n  pool ") && out.contains("\n  threads "),
         "{out}"
     );
+    let spin = out.lines().find(|line| line.starts_with("  spin "));
     assert!(
-        out.contains("\n  spin          \"auto\", \"off\" or duration  optional "),
+        spin.is_some_and(|line| line.contains(" \"auto\", \"off\" or duration  optional ")),
         "{out}"
     );
     assert!(!out.contains("max_running"), "{out}");

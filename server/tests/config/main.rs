@@ -5,6 +5,7 @@
 mod commands;
 mod errors;
 mod golden;
+mod pools;
 mod registry;
 mod values;
 

@@ -11,7 +11,8 @@ use pontoon_adapters::settings::{AutoOr, KeySpec};
 
 use super::{errors, parse, registry};
 
-const MINIMAL: &str = "listen = '127.0.0.1:8080'\n[[location]]\npath = '/'\nadapter = 'echo'\n";
+pub(crate) const MINIMAL: &str =
+    "listen = '127.0.0.1:8080'\n[[location]]\npath = '/'\nadapter = 'echo'\n";
 
 #[test]
 fn an_absent_key_means_its_documented_default() {

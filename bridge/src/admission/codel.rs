@@ -1,0 +1,187 @@
+//! Whether a queue stands: CoDel, as servers use it.
+//!
+//! CoDel (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; RFC 8289) tells a queue that
+//! takes up a burst from one that only adds delay: in the second, nobody waits for less than `target`
+//! for a whole `interval`. The rule for servers is folly's and Facebook's ("Fail at Scale", ACM Queue
+//! 2015): while the queue stands, what has waited for more than twice the target is not run.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
+
+/// When a pool counts as overloaded, and what it then refuses.
+///
+/// In every `interval` the shortest time that a call waited for a worker is noted. When that was more
+/// than `target`, the queue does no good: it only makes everybody late. In the interval that follows,
+/// calls that waited for more than twice the target are refused unrun, and those that would wait for
+/// more than one and a half times the target are refused at the door.
+///
+/// The target is never less than what a call of the pool takes on average, and the interval never less
+/// than four targets: behind a call of a second, a wait of 5 ms says nothing (RFC 8289 asks for the
+/// same, section 3.2: one packet's time).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CoDel {
+    /// The longest wait that is fine if it lasts.
+    pub target: Duration,
+    /// For how long the wait must stay above the target.
+    pub interval: Duration,
+}
+
+impl CoDel {
+    /// 5 ms, as in RFC 8289 and folly.
+    pub const DEFAULT_TARGET: Duration = Duration::from_millis(5);
+    /// 100 ms, as in RFC 8289 and folly.
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
+}
+
+impl Default for CoDel {
+    fn default() -> Self {
+        Self {
+            target: Self::DEFAULT_TARGET,
+            interval: Self::DEFAULT_INTERVAL,
+        }
+    }
+}
+
+/// What is shared by the workers that take calls; read by each, written a few times an interval.
+#[derive(Debug)]
+pub(super) struct Standing {
+    target_ns: u64,
+    interval_ns: u64,
+    epoch: Instant,
+    /// When the interval ends, in nanoseconds since `epoch`.
+    interval_end_ns: AtomicU64,
+    /// The shortest wait seen in this interval.
+    shortest_ns: AtomicU64,
+    is_overloaded: AtomicBool,
+}
+
+impl Standing {
+    pub(super) fn new(settings: CoDel, epoch: Instant) -> Self {
+        Self {
+            target_ns: nanos(settings.target).max(1),
+            interval_ns: nanos(settings.interval).max(1),
+            epoch,
+            interval_end_ns: AtomicU64::new(0),
+            shortest_ns: AtomicU64::new(0),
+            is_overloaded: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes the wait of a call that is taken `now`; whether it waited for too long. `service` is what
+    /// calls of the pool take on average.
+    pub(super) fn has_waited_too_long(
+        &self,
+        waited: Duration,
+        now: Instant,
+        service_ns: u64,
+    ) -> bool {
+        let now_ns = nanos(now.saturating_duration_since(self.epoch));
+        let waited_ns = nanos(waited);
+        let target_ns = self.target_ns.max(service_ns);
+        // Relaxed, here and below: a control loop; a look that is a little out of date does no harm,
+        // and nothing is published by it.
+        let end_ns = self.interval_end_ns.load(Relaxed);
+        if now_ns >= end_ns {
+            self.begin_interval(now_ns, end_ns, waited_ns, target_ns);
+        } else if waited_ns < self.shortest_ns.load(Relaxed) {
+            // Relaxed: as above. A store that overwrites a smaller one is mended by the next call.
+            self.shortest_ns.store(waited_ns, Relaxed);
+        }
+        waited_ns > target_ns.saturating_mul(2) && self.is_overloaded()
+    }
+
+    fn begin_interval(&self, now_ns: u64, ended_ns: u64, waited_ns: u64, target_ns: u64) {
+        let interval_ns = self.interval_ns.max(target_ns.saturating_mul(4));
+        let end_ns = now_ns.saturating_add(interval_ns);
+        let begun = self
+            .interval_end_ns
+            // Relaxed, Relaxed: as above; of several workers one begins the interval.
+            .compare_exchange(ended_ns, end_ns, Relaxed, Relaxed);
+        if begun.is_err() {
+            return;
+        }
+        // What nobody has looked at for an interval has no queue that stands.
+        let is_known = ended_ns > 0 && now_ns - ended_ns < interval_ns;
+        // Relaxed: as above.
+        let stands = is_known && self.shortest_ns.load(Relaxed) > target_ns;
+        // Relaxed, Relaxed: as above.
+        self.is_overloaded.store(stands, Relaxed);
+        self.shortest_ns.store(waited_ns, Relaxed);
+    }
+
+    /// Whether the queue has stood for an interval.
+    pub(super) fn is_overloaded(&self) -> bool {
+        // Relaxed: as above.
+        self.is_overloaded.load(Relaxed)
+    }
+
+    /// The longest wait that is worth its place in a queue that stands. Less than what is refused at
+    /// the take, as the wait is an estimate and a refusal at the door is the faster one.
+    pub(super) fn longest_wait_ns(&self, service_ns: u64) -> u64 {
+        self.target_ns.max(service_ns).saturating_mul(3) / 2
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CoDel, Standing};
+    use std::time::{Duration, Instant};
+
+    /// Takes a call every millisecond of `[from, to)` that has waited for `waited_ms`; how many were
+    /// refused.
+    fn take(
+        standing: &Standing,
+        epoch: Instant,
+        [from, to]: [u64; 2],
+        waited_ms: u64,
+        service_ns: u64,
+    ) -> usize {
+        (from..to)
+            .filter(|at| {
+                let (waited, now) = (Duration::from_millis(waited_ms), Duration::from_millis(*at));
+                standing.has_waited_too_long(waited, epoch + now, service_ns)
+            })
+            .count()
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_a_queue_that_stands_is_not() {
+        let epoch = Instant::now();
+        let standing = Standing::new(CoDel::default(), epoch);
+        assert_eq!(take(&standing, epoch, [0, 50], 80, 0), 0, "a burst");
+        assert_eq!(take(&standing, epoch, [50, 51], 1, 0), 0, "which was over");
+        assert_eq!(take(&standing, epoch, [51, 199], 80, 0), 0, "another one");
+        assert!(!standing.is_overloaded());
+        assert_eq!(take(&standing, epoch, [200, 300], 80, 0), 100, "it stood");
+        assert_eq!(take(&standing, epoch, [300, 400], 9, 0), 0, "not too long");
+        assert!(standing.is_overloaded(), "9 ms are above the target");
+        assert_eq!(take(&standing, epoch, [400, 501], 4, 0), 0);
+        assert!(!standing.is_overloaded());
+    }
+
+    #[test]
+    fn where_calls_take_long_a_wait_of_one_call_is_no_standing_queue() {
+        let epoch = Instant::now();
+        let standing = Standing::new(CoDel::default(), epoch);
+        let service_ns = 200_000_000;
+        assert_eq!(take(&standing, epoch, [0, 5_000], 190, service_ns), 0);
+        assert!(!standing.is_overloaded());
+        assert!(take(&standing, epoch, [5_000, 8_000], 500, service_ns) > 1_000);
+        assert_eq!(standing.longest_wait_ns(service_ns), 300_000_000);
+        assert_eq!(standing.longest_wait_ns(0), 7_500_000);
+    }
+
+    #[test]
+    fn what_was_before_a_quiet_night_is_forgotten() {
+        let epoch = Instant::now();
+        let standing = Standing::new(CoDel::default(), epoch);
+        assert!(take(&standing, epoch, [0, 1_000], 80, 0) > 0);
+        let morning = 8 * 3_600_000;
+        assert_eq!(take(&standing, epoch, [morning, morning + 90], 80, 0), 0);
+    }
+}
