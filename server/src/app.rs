@@ -66,6 +66,8 @@ pub(crate) struct SharedLocation {
     pub(crate) path: Arc<str>,
     pub(crate) methods: Option<Vec<http::Method>>,
     pub(crate) deadline: Duration,
+    /// Whether clients may ask for an earlier one.
+    pub(crate) client_deadline: bool,
     pub(crate) max_body_bytes: usize,
     pub(crate) server_timing: bool,
     running: Option<Arc<Bounded>>,
@@ -80,6 +82,7 @@ impl SharedLocation {
             path: location.path.into(),
             methods: location.methods,
             deadline: location.deadline,
+            client_deadline: location.client_deadline,
             max_body_bytes: location.max_body_bytes.unwrap_or(max_body),
             server_timing: location.server_timing,
             running: (!needs_pool).then(|| Arc::new(Bounded::new(location.max_running))),

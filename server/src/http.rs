@@ -10,6 +10,7 @@
 //! becomes of one request.
 
 pub(crate) mod connection;
+mod deadline;
 mod exchange;
 pub(crate) mod guard;
 mod service;

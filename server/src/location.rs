@@ -101,6 +101,7 @@ pub struct Location {
     pub(crate) methods: Option<Vec<Method>>,
     pub(crate) pool: Option<String>,
     pub(crate) deadline: Duration,
+    pub(crate) client_deadline: bool,
     pub(crate) max_body_bytes: Option<usize>,
     pub(crate) server_timing: bool,
     pub(crate) max_running: usize,
@@ -121,6 +122,7 @@ impl Location {
             methods: None,
             pool,
             deadline: Self::DEFAULT_DEADLINE,
+            client_deadline: true,
             max_body_bytes: None,
             server_timing: false,
             max_running: Self::DEFAULT_MAX_RUNNING,
@@ -141,6 +143,15 @@ impl Location {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Whether a client may ask for an earlier deadline, by `X-Request-Timeout` (seconds, with or
+    /// without a fraction) or by `grpc-timeout`, counted from the request's arrival; by default it
+    /// may. It never gets a later one, and a value that cannot be read is answered 400.
+    #[must_use]
+    pub fn client_deadline(mut self, heeded: bool) -> Self {
+        self.client_deadline = heeded;
         self
     }
 
@@ -173,6 +184,7 @@ impl From<LocationConfig> for Location {
             methods: config.methods,
             pool: config.pool,
             deadline: config.deadline,
+            client_deadline: config.client_deadline,
             max_body_bytes: Some(config.max_body_bytes),
             server_timing: config.server_timing,
             max_running: config.max_running.unwrap_or(Self::DEFAULT_MAX_RUNNING),

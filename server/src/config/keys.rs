@@ -229,6 +229,12 @@ pub const LOCATION_KEYS: &[KeySpec] = &[
         DEADLINE_DEFAULT,
         "how long a call may take, queueing included; later it is answered 504",
     ),
+    KeySpec::with_default(
+        "client_deadline",
+        "boolean",
+        "true",
+        "whether X-Request-Timeout and grpc-timeout of a client may shorten the deadline",
+    ),
     KeySpec::optional(
         "max_body",
         "size",

@@ -27,6 +27,8 @@ pub struct LocationConfig {
     pub pool: Option<String>,
     /// How long a call may take, queueing included.
     pub deadline: Duration,
+    /// Whether clients may ask for an earlier deadline.
+    pub client_deadline: bool,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// Whether responses carry `Server-Timing`.
@@ -67,6 +69,7 @@ pub(super) fn read(
     let methods = methods::read(settings);
     let path = around.paths.read(settings, &methods);
     let deadline = duration(settings, "deadline", keys::TIMEOUT);
+    let client_deadline = settings.boolean_or_default("client_deadline");
     let max_body_bytes = max_body(settings, around.max_body_bytes);
     let server_timing = settings.boolean_or_default("server_timing");
     let spec = adapter(settings, around.registry);
@@ -90,6 +93,7 @@ pub(super) fn read(
         kind: spec.kind,
         pool: pool?,
         deadline: deadline?,
+        client_deadline: client_deadline?,
         max_body_bytes: max_body_bytes?,
         server_timing: server_timing?,
         max_running: max_running?,

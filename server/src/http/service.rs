@@ -1,5 +1,6 @@
 //! What becomes of one request: route, body, call, response.
 
+use super::deadline::Deadline;
 use super::exchange::{Exchange, ResponseBody};
 use super::wire::Wire;
 use crate::access_log::{Outcome, Record};
@@ -88,16 +89,19 @@ async fn answer(
     let location = Rc::clone(location);
     exchange.record.location = Some(std::sync::Arc::clone(&location.shared.path));
     exchange.server_timing = location.shared.server_timing;
-    let deadline = exchange.record.arrived + location.shared.deadline;
+    let deadline = Deadline::of(&parts.headers, &location.shared, exchange.record.arrived)?;
     let body = if exchange.body_unread {
         let max = location.shared.max_body_bytes;
-        let limit = deadline.saturating_duration_since(Instant::now());
-        let collected = timeout(limit, collect(body, max, &exchange.wire)).await;
-        collected.unwrap_or_else(|_| Err(body_too_slow()))?
+        let collected = timeout(deadline.left(), collect(body, max, &exchange.wire)).await;
+        collected.unwrap_or_else(|_| Err(deadline.passed_in_body()))?
     } else {
         Bytes::new()
     };
     exchange.body_unread = false;
+    if deadline.is_hopeless() {
+        exchange.record.outcome = Outcome::TimedOut;
+        return Err(deadline.passed(false));
+    }
     let place = location.shared.enter().map_err(|()| {
         exchange.record.outcome = Outcome::Rejected;
         Problem::unavailable("this location runs as many calls as it may", RETRY_LOCATION)
@@ -110,7 +114,7 @@ async fn answer(
         request,
         params,
         request_id,
-        deadline: Some(deadline),
+        deadline: Some(deadline.at),
         place,
     };
     call(&location, job, deadline, &mut exchange.record).await
@@ -172,7 +176,7 @@ impl Collected {
     }
 }
 
-/// 408: within `request_timeout`, and within the location's deadline, a body is there.
+/// 408: within `request_timeout` a body is there.
 fn body_too_slow() -> Problem {
     let detail = "the request's body did not arrive in time";
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
@@ -194,7 +198,7 @@ fn cut_short(wire: &Wire, error: &hyper::Error) -> Problem {
 async fn call(
     location: &LoopLocation,
     job: Job,
-    deadline: Instant,
+    deadline: Deadline,
     record: &mut Record,
 ) -> Result<Response, Problem> {
     let outcome = match &location.target {
@@ -212,7 +216,10 @@ async fn call(
             let path = &location.shared.path;
             tracing::warn!(location = %path, error = %Chain(&**source), "no session");
         }
-        Problem::of_error(&error.into())
+        match error {
+            CallError::DeadlineExceeded { running } => deadline.passed(running),
+            error => Problem::of_error(&error.into()),
+        }
     })?;
     match outcome {
         Ok(response) => {
@@ -234,13 +241,12 @@ async fn call(
 async fn serve_here(
     serve: &dyn Serve,
     job: Job,
-    deadline: Instant,
+    deadline: Deadline,
     record: &mut Record,
 ) -> Result<Result<Response, Error>, CallError> {
     let began = Instant::now();
-    let limit = deadline.saturating_duration_since(began);
     let served = AssertUnwindSafe(serve.serve(job)).catch_unwind();
-    let outcome = timeout(limit, served).await;
+    let outcome = timeout(deadline.left(), served).await;
     record.timings = Timings {
         service: began.elapsed(),
         ..Timings::default()

@@ -36,6 +36,7 @@ fn an_absent_key_means_its_documented_default() {
     assert_eq!((location.adapter, location.kind), ("echo", Kind::Loop));
     assert_eq!((&location.methods, &location.pool), (&None, &None));
     assert_eq!(location.deadline, Duration::from_secs(30));
+    assert!(location.client_deadline);
     assert_eq!(
         (location.max_body_bytes, location.server_timing),
         (1 << 20, false)
@@ -71,6 +72,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         adapter = "store"
         pool = "db"
         deadline = "250ms"
+        client_deadline = false
         server_timing = true
         database = "users.db"
         query = "SELECT 1"
@@ -114,6 +116,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         (users.deadline, users.server_timing),
         (Duration::from_millis(250), true)
     );
+    assert!(!users.client_deadline && upload.client_deadline);
     assert_eq!(
         users.max_body_bytes,
         2 << 20,
