@@ -214,6 +214,11 @@ impl Admission {
         self.left.fetch_add(1, Release);
     }
 
+    /// How many calls may be inside.
+    pub(crate) fn places(&self) -> usize {
+        usize::try_from(self.places).unwrap_or(usize::MAX)
+    }
+
     /// Calls let in so far.
     pub(crate) fn entered(&self) -> u64 {
         // Relaxed: a statistic.

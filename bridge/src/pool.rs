@@ -153,6 +153,12 @@ impl<S: 'static> Pool<S> {
         &self.core().name
     }
 
+    /// How many calls may be inside, running and waiting together.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.core().admission.places()
+    }
+
     /// What it has done and does.
     #[must_use]
     pub fn stats(&self) -> PoolStats {

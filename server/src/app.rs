@@ -1,64 +1,22 @@
 //! What a running server shares: between its loops, and on each loop between its connections.
 
-use pontoon_adapters::mount::{Bound, Place, Serve, Submit};
+use pontoon_adapters::mount::{Bound, Serve, Submit};
 use pontoon_bridge::Pool;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::bounded::Bounded;
 use crate::config::ServerConfig;
 use crate::http::guard::Limits;
 use crate::location::Location;
+use crate::places::{LimitKind, Places};
 use crate::router::{RouteError, Router};
-
-/// A count that never passes its limit.
-#[derive(Debug)]
-pub(crate) struct Bounded {
-    count: AtomicUsize,
-    max: usize,
-}
-
-impl Bounded {
-    pub(crate) fn new(max: usize) -> Self {
-        Self {
-            count: AtomicUsize::new(0),
-            max,
-        }
-    }
-
-    /// A place, until it is dropped; `None` when all are taken.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<BoundedPlace> {
-        // AcqRel, Relaxed: one operation tests and steps, so the bound is exact; the count orders
-        // nothing else.
-        self.count
-            .fetch_update(AcqRel, Relaxed, |count| {
-                (count < self.max).then_some(count + 1)
-            })
-            .ok()
-            .map(|_| BoundedPlace(Arc::clone(self)))
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        // Relaxed: a statistic.
-        self.count.load(Relaxed)
-    }
-}
-
-/// A place in a [`Bounded`] count.
-#[derive(Debug)]
-pub(crate) struct BoundedPlace(Arc<Bounded>);
-
-impl Drop for BoundedPlace {
-    fn drop(&mut self) {
-        // AcqRel: partner of the one in `enter`.
-        self.0.count.fetch_sub(1, AcqRel);
-    }
-}
 
 /// A location as all loops share it.
 #[derive(Debug)]
@@ -70,14 +28,22 @@ pub(crate) struct SharedLocation {
     pub(crate) client_deadline: bool,
     pub(crate) max_body_bytes: usize,
     pub(crate) server_timing: bool,
-    running: Option<Arc<Bounded>>,
+    pub(crate) places: Places,
     bound: Bound,
 }
 
 impl SharedLocation {
     /// `None` when the location needs a pool and `pool` is none.
     pub(crate) fn new(location: Location, pool: Option<&Pool>, max_body: usize) -> Option<Self> {
-        let needs_pool = location.mounted.kind().needs_pool();
+        let mut places = Places::default();
+        if !location.mounted.kind().needs_pool() {
+            places.limit(LimitKind::Running, location.max_running);
+        } else if let Some(share) = location.share {
+            places.limit(LimitKind::Share, share.of(pool?.capacity()));
+        }
+        if let Some(max) = location.max_per_client {
+            places.limit_clients(location.client_key, max);
+        }
         Some(Self {
             path: location.path.into(),
             methods: location.methods,
@@ -85,21 +51,9 @@ impl SharedLocation {
             client_deadline: location.client_deadline,
             max_body_bytes: location.max_body_bytes.unwrap_or(max_body),
             server_timing: location.server_timing,
-            running: (!needs_pool).then(|| Arc::new(Bounded::new(location.max_running))),
+            places,
             bound: location.mounted.bind(pool)?,
         })
-    }
-
-    /// A place among the location's running calls, where it limits them itself; `Err` when it is
-    /// full.
-    pub(crate) fn enter(&self) -> Result<Option<Place>, ()> {
-        match &self.running {
-            None => Ok(None),
-            Some(running) => running
-                .enter()
-                .map(|place| Some(Box::new(place) as Place))
-                .ok_or(()),
-        }
     }
 }
 

@@ -234,6 +234,11 @@ fn bind_locations(
                 ServerError::Setup(format!("the location `{path}` names the pool `{name}`, which there is not; add it with `.pool(Pool::named(\"{name}\"))`"))
             })?),
         };
+        if location.share.is_some() && !location.mounted.kind().needs_pool() {
+            return Err(ServerError::Setup(format!(
+                "the location `{path}` runs without a pool, so it can have no share of one: limit it by `max_running`"
+            )));
+        }
         let location = SharedLocation::new(location, pool, max_body_bytes).ok_or_else(|| {
             ServerError::Setup(format!(
                 "the location `{path}` blocks and so needs a pool: mount it by `on_pool(\"NAME\", …)`"

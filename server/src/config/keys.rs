@@ -58,6 +58,9 @@ pub(super) const MAX_QUEUE: RangeInclusive<i64> = 0..=1_000_000;
 /// Below this, foreign code overruns its stack; above, 4096 workers fill the address space.
 pub(super) const STACK_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 30;
 pub(super) const MAX_RUNNING: RangeInclusive<i64> = 1..=1_000_000;
+/// Up to what the largest pool has.
+pub(super) const SHARE: RangeInclusive<i64> = 1..=1_004_096;
+pub(super) const MAX_PER_CLIENT: RangeInclusive<i64> = 1..=1_000_000;
 /// A zero would end everything at once; a day is longer than any client waits.
 pub(super) const TIMEOUT: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
@@ -251,5 +254,21 @@ pub const LOCATION_KEYS: &[KeySpec] = &[
         "integer",
         MAX_RUNNING_DEFAULT,
         "calls that run at once, for adapters without a pool; further ones are answered 503",
+    ),
+    KeySpec::optional(
+        "share",
+        "integer or percentage",
+        "the places of its pool, running and waiting, that its calls may take; further ones are answered 503",
+    ),
+    KeySpec::optional(
+        "max_per_client",
+        "integer",
+        "calls that one client may have running or waiting here; further ones are answered 429",
+    ),
+    KeySpec::with_default(
+        "client_key",
+        "\"address\" or \"header:NAME\"",
+        "\"address\"",
+        "what makes a client: its address (of IPv6 the first 64 bits), or a header that a proxy sets",
     ),
 ];

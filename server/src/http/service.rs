@@ -27,9 +27,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 
-/// When to try a full location again; its library tells nothing about how fast it drains.
-const RETRY_LOCATION: Duration = Duration::from_secs(1);
-
 /// hyper's view of the server: one for each connection.
 pub(super) struct Service {
     pub(super) app: Rc<LoopApp>,
@@ -102,10 +99,9 @@ async fn answer(
         exchange.record.outcome = Outcome::TimedOut;
         return Err(deadline.passed(false));
     }
-    let place = location.shared.enter().map_err(|()| {
-        exchange.record.outcome = Outcome::Rejected;
-        Problem::unavailable("this location runs as many calls as it may", RETRY_LOCATION)
-    })?;
+    let peer = exchange.wire.socket.peer();
+    let place = location.shared.places.enter(peer, &parts.headers);
+    let place = place.inspect_err(|_| exchange.record.outcome = Outcome::Rejected)?;
     // Until there is an outcome, being dropped means that the client left.
     exchange.record.outcome = Outcome::Cancelled;
     let request = Request::from_parts(parts, body);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pontoon::config::{
     Config, LOCATION_KEYS, ListenAddress, Overrides, POOL_KEYS, SERVER_KEYS, ServerConfig,
 };
-use pontoon::{Server, Spin};
+use pontoon::{ClientKey, Server, Share, Spin};
 use pontoon_adapters::registry::Kind;
 use pontoon_adapters::settings::{AutoOr, KeySpec};
 
@@ -42,6 +42,8 @@ fn an_absent_key_means_its_documented_default() {
         (1 << 20, false)
     );
     assert_eq!(location.max_running, Some(1024));
+    assert_eq!((location.share, location.max_per_client), (None, None));
+    assert_eq!(location.client_key, ClientKey::Address);
 
     let config = parse(&format!("{MINIMAL}[pool.db]\n")).unwrap();
     let pool = &config.pools[0];
@@ -73,6 +75,9 @@ fn what_the_file_says_is_what_the_server_gets() {
         pool = "db"
         deadline = "250ms"
         client_deadline = false
+        share = 4
+        max_per_client = 2
+        client_key = "header:X-Api-Key"
         server_timing = true
         database = "users.db"
         query = "SELECT 1"
@@ -117,6 +122,9 @@ fn what_the_file_says_is_what_the_server_gets() {
         (Duration::from_millis(250), true)
     );
     assert!(!users.client_deadline && upload.client_deadline);
+    assert_eq!(users.share, Some(Share::Calls(4)));
+    assert_eq!(users.max_per_client, Some(2));
+    assert_eq!(users.client_key.to_string(), "header:x-api-key");
     assert_eq!(
         users.max_body_bytes,
         2 << 20,
@@ -188,6 +196,25 @@ fn a_byte_order_mark_and_windows_line_ends_are_no_mistake() {
 }
 
 #[test]
+fn a_share_may_be_a_part_and_clients_of_a_unix_socket_have_no_address() {
+    let text = |key: &str| {
+        format!(
+            "listen = 'unix:/tmp/x'\n[pool.db]\n[[location]]\npath = '/'\nadapter = 'store'\n\
+             pool = 'db'\ndatabase = 'a'\nquery = 'b'\nshare = '25 %'\nmax_per_client = 1\n{key}\n"
+        )
+    };
+    let config = parse(&text("")).unwrap();
+    assert_eq!(config.locations[0].share, Some(Share::Percent(25)));
+    let warnings = config.warnings.render(false);
+    assert!(
+        warnings.contains("have no address: all of them count as one"),
+        "{warnings}"
+    );
+    let config = parse(&text("client_key = 'header:X-Real-IP'")).unwrap();
+    assert_eq!(config.warnings.diagnostics(), []);
+}
+
+#[test]
 fn a_pool_that_no_location_uses_is_a_warning() {
     let config = parse(&format!("{MINIMAL}[pool.spare]\n")).unwrap();
     let warnings = config.warnings.render(false);
@@ -215,8 +242,9 @@ fn every_documented_key_is_read() {
     assert_read(SERVER_KEYS, str::to_owned);
     assert_read(POOL_KEYS, |line| format!("{MINIMAL}[pool.db]\n{line}"));
     // The `adapter` key decides which others are read, so it stays but when it is the one.
-    assert_read(LOCATION_KEYS, |line| match line.starts_with("adapter") {
-        true => format!("[[location]]\n{line}"),
-        false => format!("[[location]]\nadapter = 'echo'\n{line}"),
+    assert_read(LOCATION_KEYS, |line| match line.split(' ').next() {
+        Some("adapter") => format!("[[location]]\n{line}"),
+        Some("share") => format!("[[location]]\nadapter = 'store'\n{line}"),
+        _ => format!("[[location]]\nadapter = 'echo'\n{line}"),
     });
 }
