@@ -182,6 +182,12 @@ impl<S: 'static> Pool<S> {
         }
     }
 
+    /// Whether it lets no more calls in.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.core().is_shutting_down()
+    }
+
     /// Lets no more calls in and returns at once. What is queued still runs.
     pub fn begin_shutdown(&self) {
         self.core().begin_shutdown();

@@ -87,6 +87,12 @@ impl Record {
         record
     }
 
+    /// Writes no line.
+    pub(crate) fn silent(mut self) -> Self {
+        self.enabled = false;
+        self
+    }
+
     /// A request whose head was refused, or did not arrive.
     pub(crate) fn of_unread(
         id: u64,

@@ -57,9 +57,18 @@ impl SharedLocation {
     }
 }
 
+/// Whom loops serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Public,
+    /// Probes, which are no news for the access log.
+    Admin,
+}
+
 /// What all loops share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) role: Role,
     pub(crate) config: ServerConfig,
     pub(crate) limits: Limits,
     pub(crate) locations: Vec<Arc<SharedLocation>>,
@@ -71,7 +80,17 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: ServerConfig, locations: Vec<SharedLocation>, loops: usize) -> Self {
+        Self::of(Role::Public, config, locations, loops)
+    }
+
+    /// What the admin listener's one loop has to itself.
+    pub(crate) fn of_admin(config: ServerConfig, locations: Vec<SharedLocation>) -> Self {
+        Self::of(Role::Admin, config, locations, 1)
+    }
+
+    fn of(role: Role, config: ServerConfig, locations: Vec<SharedLocation>, loops: usize) -> Self {
         Self {
+            role,
             limits: Limits {
                 request_line_bytes: config.max_request_line_bytes,
                 head_bytes: config.max_header_bytes,
@@ -268,11 +287,18 @@ impl LoopApp {
         if warned.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.refusal_warned.set(Some(Instant::now()));
             let max = self.shared.config.max_connections;
-            tracing::warn!(
-                refused,
-                max,
-                "connections are refused: raise `max_connections`"
-            );
+            match self.shared.role {
+                Role::Public => tracing::warn!(
+                    refused,
+                    max,
+                    "connections are refused: raise `max_connections`"
+                ),
+                Role::Admin => tracing::warn!(
+                    refused,
+                    max,
+                    "connections to the admin listener are refused: who holds so many?"
+                ),
+            }
         }
     }
 

@@ -30,6 +30,7 @@
 //! The `pontoon` command does the same from a config file.
 
 mod access_log;
+mod admin;
 mod app;
 mod bounded;
 pub mod cli;

@@ -81,6 +81,11 @@ pub const SERVER_KEYS: &[KeySpec] = &[
         "address",
         "where to accept connections: IP:PORT or unix:/PATH",
     ),
+    KeySpec::optional(
+        "admin",
+        "address",
+        "where /livez, /readyz and /status are answered, for the operator only; off without it",
+    ),
     KeySpec::with_default(
         "loops",
         "\"auto\" or integer",

@@ -13,6 +13,8 @@ use super::{ListenAddress, Overrides, keys};
 pub struct ServerConfig {
     /// Where to accept connections.
     pub listen: ListenAddress,
+    /// Where health and status are answered; nowhere without it.
+    pub admin: Option<ListenAddress>,
     /// How many event loops to run.
     pub loops: AutoOr<usize>,
     /// How long a loop that has run out of work may look for more before it sleeps; in the file
@@ -51,6 +53,7 @@ impl Default for ServerConfig {
 /// Reads all keys, whatever is wrong with some of them.
 pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ServerConfig> {
     let listen = listen(settings, overrides);
+    let admin = admin(settings, listen.as_ref());
     let loops = loops(settings);
     let spin = spin(settings, Some(Spin::Auto));
     let max_connections = count(settings, "max_connections", keys::MAX_CONNECTIONS);
@@ -64,6 +67,7 @@ pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option
     let shutdown_timeout = duration(settings, "shutdown_timeout", keys::SHUTDOWN_TIMEOUT);
     Some(ServerConfig {
         listen: listen?,
+        admin: admin?,
         loops: loops?,
         spin: spin?,
         max_connections: max_connections?,
@@ -93,6 +97,30 @@ fn listen(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ListenAd
         Ok(address) => Some(overrides.listen.clone().unwrap_or(address)),
         Err(error) => {
             settings.invalid("listen", error.to_string());
+            None
+        }
+    }
+}
+
+/// The outer `None` is a recorded error.
+fn admin(
+    settings: &mut Settings<'_>,
+    listen: Option<&ListenAddress>,
+) -> Option<Option<ListenAddress>> {
+    if !settings.contains("admin") {
+        return Some(None);
+    }
+    match settings.string("admin")?.parse::<ListenAddress>() {
+        Ok(address) if address.is_fixed() && Some(&address) == listen => {
+            let error = Diagnostic::error("`admin` is the address that the public comes to");
+            let help =
+                "give it a port of its own, as in \"127.0.0.1:9090\": it is for the operator only";
+            settings.report("admin", error.help(help));
+            None
+        }
+        Ok(address) => Some(Some(address)),
+        Err(error) => {
+            settings.invalid("admin", error.to_string());
             None
         }
     }

@@ -110,6 +110,43 @@ pontoon.toml: 2 errors"#,
 }
 
 #[test]
+fn an_admin_listener_in_the_wrong_place_is_shown() {
+    let location = "[[location]]\npath = \"/\"\nadapter = \"echo\"\n";
+    assert_shown(
+        &format!("listen = \"127.0.0.1:8080\"\nadmin = \"127.0.0.1:8080\"\n{location}"),
+        r#"
+error: `admin` is the address that the public comes to
+ --> pontoon.toml:2:9
+  |
+2 | admin = "127.0.0.1:8080"
+  |         ^^^^^^^^^^^^^^^^
+  |
+  = help: give it a port of its own, as in "127.0.0.1:9090": it is for the operator only
+
+pontoon.toml: 1 error"#,
+    );
+    assert_shown(
+        &format!("listen = \"127.0.0.1:8080\"\nadmn = \":9090\"\nadmin = \":9090\"\n{location}"),
+        r#"
+error: unknown key `admn`
+ --> pontoon.toml:2:1
+  |
+2 | admn = ":9090"
+  | ^^^^
+  |
+  = help: did you mean `admin`?
+
+error: cannot listen on `:9090`: the IP address is missing: 127.0.0.1 for this machine only, 0.0.0.0 for all its networks
+ --> pontoon.toml:3:9
+  |
+3 | admin = ":9090"
+  |         ^^^^^^^
+
+pontoon.toml: 2 errors"#,
+    );
+}
+
+#[test]
 fn limits_of_a_location_are_shown_with_what_may_be() {
     assert_shown(
         r#"listen = "127.0.0.1:8080"

@@ -19,6 +19,7 @@ fn an_absent_key_means_its_documented_default() {
     let config = parse(MINIMAL).unwrap();
     let expected = ServerConfig {
         listen: "127.0.0.1:8080".parse().unwrap(),
+        admin: None,
         loops: AutoOr::Auto,
         spin: Spin::Auto,
         max_connections: 10_000,
@@ -57,6 +58,7 @@ fn what_the_file_says_is_what_the_server_gets() {
     let config = parse(
         r#"
         listen = "unix:/run/pontoon.sock"
+        admin = "127.0.0.1:9090"
         loops = 2
         spin = "20us"
         max_connections = 500
@@ -95,6 +97,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         config.server.listen,
         ListenAddress::Unix("/run/pontoon.sock".into())
     );
+    assert_eq!(config.server.admin, "127.0.0.1:9090".parse().ok());
     assert_eq!(config.server.loops, AutoOr::Fixed(2));
     assert_eq!(config.server.spin, Spin::For(Duration::from_micros(20)));
     assert_eq!(config.server.keep_alive, Duration::from_secs(90));
