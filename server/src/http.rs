@@ -13,6 +13,7 @@ pub(crate) mod connection;
 mod deadline;
 mod exchange;
 pub(crate) mod guard;
+mod pace;
 mod service;
 pub(crate) mod socket;
 mod wire;

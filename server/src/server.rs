@@ -220,6 +220,7 @@ impl Server {
             &mut config.header_timeout,
             &mut config.keep_alive,
             &mut config.request_timeout,
+            &mut config.body_grace,
             &mut config.send_timeout,
             &mut config.shutdown_timeout,
         ] {

@@ -19,6 +19,10 @@ pub const KEEP_ALIVE_DEFAULT: &str = "75s";
 pub const REQUEST_TIMEOUT_DEFAULT: &str = "30s";
 /// How long a client may go without reading any of its response.
 pub const SEND_TIMEOUT_DEFAULT: &str = "30s";
+/// The bytes that a client must send or read per second.
+pub const MIN_RATE_DEFAULT: &str = "240";
+/// How long a body may come more slowly than that.
+pub const BODY_GRACE_DEFAULT: &str = "5s";
 /// The longest request line.
 pub const MAX_REQUEST_LINE_DEFAULT: &str = "8KiB";
 /// The most that a request's head may have.
@@ -48,6 +52,8 @@ pub const MAX_RUNNING_DEFAULT: &str = "1024";
 pub(super) const LOOPS: RangeInclusive<i64> = 1..=1024;
 /// File descriptors run out long before the upper end.
 pub(super) const MAX_CONNECTIONS: RangeInclusive<i64> = 1..=10_000_000;
+/// Zero is no rate at all.
+pub(super) const MIN_RATE: RangeInclusive<u64> = 0..=1 << 30;
 pub(super) const MAX_REQUEST_LINE: RangeInclusive<u64> = 256..=1 << 20;
 /// The HTTP library needs a buffer of 8 KiB.
 pub(super) const MAX_HEADER_BYTES: RangeInclusive<u64> = 8 << 10..=16 << 20;
@@ -123,10 +129,28 @@ pub const SERVER_KEYS: &[KeySpec] = &[
         "how long a client may take to send a request's body",
     ),
     KeySpec::with_default(
+        "min_body_rate",
+        "size",
+        MIN_RATE_DEFAULT,
+        "bytes per second at which a body must come on average; a slower one is answered 408; 0: any rate",
+    ),
+    KeySpec::with_default(
+        "body_grace",
+        "duration",
+        BODY_GRACE_DEFAULT,
+        "how long a body may come more slowly than min_body_rate",
+    ),
+    KeySpec::with_default(
         "send_timeout",
         "duration",
         SEND_TIMEOUT_DEFAULT,
         "how long a client may go without reading any of its response",
+    ),
+    KeySpec::with_default(
+        "min_send_rate",
+        "size",
+        MIN_RATE_DEFAULT,
+        "bytes per second at which a response must be read on average, once send_timeout is over; 0: any rate",
     ),
     KeySpec::with_default(
         "max_request_line",

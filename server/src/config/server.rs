@@ -28,8 +28,16 @@ pub struct ServerConfig {
     pub keep_alive: Duration,
     /// How long a client may take to send a request's body.
     pub request_timeout: Duration,
+    /// The bytes of a body that a client must send per second, on average since the head; 0 for any
+    /// number.
+    pub min_body_rate: usize,
+    /// How long a body may come more slowly.
+    pub body_grace: Duration,
     /// How long a client may go without reading any of its response.
     pub send_timeout: Duration,
+    /// The bytes of a response that a client must read per second, on average since it was first
+    /// waited for, once `send_timeout` is over; 0 for any number.
+    pub min_send_rate: usize,
     /// The longest request line.
     pub max_request_line_bytes: usize,
     /// The largest request head.
@@ -60,7 +68,10 @@ pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option
     let header_timeout = duration(settings, "header_timeout", keys::TIMEOUT);
     let keep_alive = duration(settings, "keep_alive", keys::TIMEOUT);
     let request_timeout = duration(settings, "request_timeout", keys::TIMEOUT);
+    let min_body_rate = size(settings, "min_body_rate", keys::MIN_RATE);
+    let body_grace = duration(settings, "body_grace", keys::TIMEOUT);
     let send_timeout = duration(settings, "send_timeout", keys::TIMEOUT);
+    let min_send_rate = size(settings, "min_send_rate", keys::MIN_RATE);
     let max_request_line_bytes = size(settings, "max_request_line", keys::MAX_REQUEST_LINE);
     let max_header_bytes = size(settings, "max_header_bytes", keys::MAX_HEADER_BYTES);
     let max_body_bytes = size(settings, "max_body", keys::MAX_BODY);
@@ -74,7 +85,10 @@ pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option
         header_timeout: header_timeout?,
         keep_alive: keep_alive?,
         request_timeout: request_timeout?,
+        min_body_rate: min_body_rate?,
+        body_grace: body_grace?,
         send_timeout: send_timeout?,
+        min_send_rate: min_send_rate?,
         max_request_line_bytes: max_request_line_bytes?,
         max_header_bytes: max_header_bytes?,
         max_body_bytes: max_body_bytes?,

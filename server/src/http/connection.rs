@@ -1,5 +1,6 @@
 //! The task of one connection: hyper, the clock, the last word, the close.
 
+use super::pace::MinRate;
 use super::service::Service;
 use super::socket::Socket;
 use super::wire::{HyperIo, Overdue, Patience, Wire};
@@ -57,7 +58,15 @@ async fn run(app: &Rc<LoopApp>, wire: &Rc<Wire>, live: &LiveTask) -> Ended {
         idle: config.keep_alive,
         head: config.header_timeout,
         body: config.request_timeout,
+        body_rate: MinRate {
+            bytes_per_second: config.min_body_rate,
+            grace: config.body_grace,
+        },
         send: config.send_timeout,
+        send_rate: MinRate {
+            bytes_per_second: config.min_send_rate,
+            grace: config.send_timeout,
+        },
     };
     let mut clock = Clock {
         patience,
@@ -86,7 +95,7 @@ fn poll(
         }
         match ready!(clock.poll(app, wire, context)) {
             // The service answers it, once hyper has told it.
-            Overdue::Body => wire.set_body_overdue(),
+            overdue @ (Overdue::Body | Overdue::BodyRate { .. }) => wire.set_body_overdue(overdue),
             overdue => return Poll::Ready(Ended::Overdue(overdue)),
         }
     }
@@ -134,7 +143,11 @@ impl Clock {
 async fn close(app: &LoopApp, wire: &Wire, ended: Ended) {
     match ended {
         // The body's is the service's to answer; see `poll`.
-        Ended::Overdue(Overdue::Send | Overdue::Body) => return,
+        Ended::Overdue(Overdue::Body | Overdue::BodyRate { .. }) => return,
+        Ended::Overdue(Overdue::Send) => {
+            tracing::debug!("a client that did not read its response in time was cut");
+            return;
+        }
         Ended::Overdue(Overdue::Head) => {
             let detail = "the request's head did not arrive in time";
             let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, detail);

@@ -2,7 +2,7 @@
 
 use super::deadline::Deadline;
 use super::exchange::{Exchange, ResponseBody};
-use super::wire::Wire;
+use super::wire::{Overdue, Wire};
 use crate::access_log::{Outcome, Record};
 use crate::app::{LoopApp, LoopLocation, Role, Target};
 use crate::problem::Problem;
@@ -176,9 +176,14 @@ impl Collected {
     }
 }
 
-/// 408: within `request_timeout` a body is there.
-fn body_too_slow() -> Problem {
-    let detail = "the request's body did not arrive in time";
+/// 408: within `request_timeout` a body is there, and it comes no slower than `min_body_rate`.
+fn body_too_slow(overdue: Overdue) -> Problem {
+    let detail = match overdue {
+        Overdue::BodyRate { bytes_per_second } => format!(
+            "the request's body came too slowly: at less than {bytes_per_second} bytes per second"
+        ),
+        _ => "the request's body did not arrive in time".to_owned(),
+    };
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
@@ -187,8 +192,8 @@ fn cut_short(wire: &Wire, error: &hyper::Error) -> Problem {
     if let Some(violation) = wire.body_violation() {
         return Problem::new(violation.status, violation.to_string());
     }
-    if wire.is_body_overdue() {
-        return body_too_slow();
+    if let Some(overdue) = wire.body_overdue() {
+        return body_too_slow(overdue);
     }
     let detail = format!("the request's body could not be read: {error}");
     Problem::new(StatusCode::BAD_REQUEST, detail)

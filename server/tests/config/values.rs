@@ -26,7 +26,10 @@ fn an_absent_key_means_its_documented_default() {
         header_timeout: Duration::from_secs(10),
         keep_alive: Duration::from_secs(75),
         request_timeout: Duration::from_secs(30),
+        min_body_rate: 240,
+        body_grace: Duration::from_secs(5),
         send_timeout: Duration::from_secs(30),
+        min_send_rate: 240,
         max_request_line_bytes: 8 << 10,
         max_header_bytes: 32 << 10,
         max_body_bytes: 1 << 20,
@@ -63,6 +66,8 @@ fn what_the_file_says_is_what_the_server_gets() {
         spin = "20us"
         max_connections = 500
         keep_alive = "1m 30s"
+        min_body_rate = "1KiB"
+        min_send_rate = 0
         max_body = "2MiB"
         shutdown_timeout = "0s"
         [pool.db]
@@ -101,6 +106,8 @@ fn what_the_file_says_is_what_the_server_gets() {
     assert_eq!(config.server.loops, AutoOr::Fixed(2));
     assert_eq!(config.server.spin, Spin::For(Duration::from_micros(20)));
     assert_eq!(config.server.keep_alive, Duration::from_secs(90));
+    let rates = (config.server.min_body_rate, config.server.min_send_rate);
+    assert_eq!(rates, (1024, 0));
     assert_eq!(config.server.shutdown_timeout, Duration::ZERO);
     let pool = &config.pools[0];
     assert_eq!(
