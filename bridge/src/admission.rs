@@ -216,7 +216,8 @@ impl Admission {
 
     /// How many calls may be inside.
     pub(crate) fn places(&self) -> usize {
-        usize::try_from(self.places).unwrap_or(usize::MAX)
+        // Relaxed: as in `enter`.
+        usize::try_from(self.room.places.load(Relaxed)).unwrap_or(usize::MAX)
     }
 
     /// Calls let in so far.

@@ -1,5 +1,6 @@
 //! One line per request: what was asked, how it ended, where the time went.
 
+use crate::app::Role;
 use http::{Method, StatusCode, Uri};
 use pontoon_bridge::{CallError, Timings};
 use std::time::{Duration, Instant};
@@ -87,9 +88,9 @@ impl Record {
         record
     }
 
-    /// Writes no line.
-    pub(crate) fn silent(mut self) -> Self {
-        self.enabled = false;
+    /// The same, and no line where it is no news.
+    pub(crate) fn for_role(mut self, role: Role) -> Self {
+        self.enabled &= role == Role::Public;
         self
     }
 

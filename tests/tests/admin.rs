@@ -57,7 +57,7 @@ fn held(loops: usize) -> (Server, OpensAtLast) {
     let server = Server::new()
         .loops(loops)
         .configure(|config| config.shutdown_timeout = Duration::from_secs(20))
-        .pool(Pool::named("p").threads(2).max_queue(2))
+        .pool(Pool::named("p").threads(2).max_queue(2).codel(None))
         .route(held.max_per_client(9))
         .admin("127.0.0.1:0");
     (server, gate)
@@ -97,6 +97,7 @@ fn a_server_that_is_well_says_so() {
         "in_flight",
         "submitted",
         "refused",
+        "shed",
         "completed",
         "panicked",
         "expired",
@@ -108,6 +109,7 @@ fn a_server_that_is_well_says_so() {
         assert!(status["pools"]["p"][field].is_u64(), "{field}: {status}");
     }
     assert_eq!(status["pools"]["p"]["capacity"], 4);
+    assert_eq!(status["pools"]["p"]["overloaded"], false);
     problem(&look(admin, "/held"), 404);
     problem(&look(admin, "/"), 404);
 }

@@ -43,6 +43,8 @@ fn pool(pool: &Pool) -> Value {
         "in_flight": stats.in_flight,
         "submitted": stats.submitted,
         "refused": stats.refused,
+        "shed": stats.shed,
+        "overloaded": stats.is_overloaded,
         "completed": stats.completed,
         "panicked": stats.panicked,
         "expired": stats.expired,

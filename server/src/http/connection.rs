@@ -173,7 +173,8 @@ async fn close(app: &LoopApp, wire: &Wire, ended: Ended) {
 /// Answers a request that hyper never saw.
 async fn refuse(app: &LoopApp, wire: &Wire, problem: Problem) {
     let (id, peer) = (app.shared.next_request_id(), wire.socket.peer());
-    let mut record = Record::of_unread(id, Instant::now(), peer, Outcome::Refused);
+    let record = Record::of_unread(id, Instant::now(), peer, Outcome::Refused);
+    let mut record = record.for_role(app.shared.role);
     record.status = Some(problem.status());
     let bytes = problem.into_bytes();
     record.sent_bytes = bytes.len() as u64;

@@ -4,7 +4,7 @@ use super::deadline::Deadline;
 use super::exchange::{Exchange, ResponseBody};
 use super::wire::{Overdue, Wire};
 use crate::access_log::{Outcome, Record};
-use crate::app::{LoopApp, LoopLocation, Role, Target};
+use crate::app::{LoopApp, LoopLocation, Target};
 use crate::problem::Problem;
 use bytes::{Bytes, BytesMut};
 use futures_lite::FutureExt;
@@ -45,11 +45,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
         let (parts, body) = request.into_parts();
         let peer = self.wire.socket.peer();
         let record = Record::new(id, arrived, peer, &parts.method, &parts.uri);
-        let record = match app.shared.role {
-            Role::Public => record,
-            Role::Admin => record.silent(),
-        };
-        let exchange = Exchange::new(&self.wire, record);
+        let exchange = Exchange::new(&self.wire, record.for_role(app.shared.role));
         let span = tracing::info_span!("request", id);
         let respond = async move { Ok(respond(&app, exchange, parts, body).await) };
         if span.is_disabled() {

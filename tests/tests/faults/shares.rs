@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pontoon::{
-    CallContext, CallbackAdapter, ClientKey, Location, Mount, Request, Response, ResponseCompleter,
-    Share, blocking, blocking_with, callback, handler,
+    CallContext, CallbackAdapter, ClientKey, Location, Mount, PoolBuilder, Request, Response,
+    ResponseCompleter, Share, blocking, blocking_with, callback, handler,
 };
-use pontoon_bridge::Pool;
 use pontoon_tests::client::{Connection, Response as Answer};
 use pontoon_tests::eventually;
 use pontoon_tests::fixture::Fixture;
@@ -15,7 +14,12 @@ use pontoon_tests::gate::{Gate, OpensAtLast, gate};
 use pontoon_tests::problem::problem;
 use pontoon_tests::wait::eventually_some;
 
-use crate::{LOOPS, at_gate, pool, server, stats, wait_in_flight};
+use crate::{LOOPS, at_gate, server, stats, wait_in_flight};
+
+/// A pool in which what waits at a gate may wait as long as it likes.
+fn pool(threads: usize, max_queue: usize) -> PoolBuilder {
+    crate::pool(threads, max_queue).codel(None)
+}
 
 /// A client that has sent a request.
 fn sent(server: &Fixture, target: &str, headers: &[(&str, &str)]) -> Connection {
@@ -210,9 +214,7 @@ fn hang_and_leave(mount: impl Mount, gate: &Gate, gives_back: bool) {
     let location = Location::new("/", mount)
         .max_per_client(2)
         .deadline(Duration::from_millis(150));
-    let server = server(1)
-        .pool(Pool::named("p").threads(2).max_queue(8))
-        .route(location);
+    let server = server(1).pool(pool(2, 8)).route(location);
     let server = Fixture::start(server);
     let mut answered = sent(&server, "/", &[]);
     let leaves = sent(&server, "/", &[]);
