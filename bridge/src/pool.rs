@@ -171,6 +171,12 @@ impl<S: 'static> Pool<S> {
         &self.core().name
     }
 
+    /// How many calls may be inside, running and waiting together.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.core().admission.places()
+    }
+
     /// What it has done and does.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
@@ -201,6 +207,12 @@ impl<S: 'static> Pool<S> {
     #[must_use]
     pub fn running(&self) -> Vec<RunningCall> {
         self.core().running_calls()
+    }
+
+    /// Whether it lets no more calls in.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.core().is_shutting_down()
     }
 
     /// Lets no more calls in and returns at once. What is queued still runs.

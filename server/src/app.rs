@@ -1,64 +1,22 @@
 //! What a running server shares: between its loops, and on each loop between its connections.
 
-use pontoon_adapters::mount::{Bound, Place, Serve, Submit};
+use pontoon_adapters::mount::{Bound, Serve, Submit};
 use pontoon_bridge::Pool;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::bounded::Bounded;
 use crate::config::ServerConfig;
 use crate::http::guard::Limits;
 use crate::location::Location;
+use crate::places::{LimitKind, Places};
 use crate::router::{RouteError, Router};
-
-/// A count that never passes its limit.
-#[derive(Debug)]
-pub(crate) struct Bounded {
-    count: AtomicUsize,
-    max: usize,
-}
-
-impl Bounded {
-    pub(crate) fn new(max: usize) -> Self {
-        Self {
-            count: AtomicUsize::new(0),
-            max,
-        }
-    }
-
-    /// A place, until it is dropped; `None` when all are taken.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<BoundedPlace> {
-        // AcqRel, Relaxed: one operation tests and steps, so the bound is exact; the count orders
-        // nothing else.
-        self.count
-            .fetch_update(AcqRel, Relaxed, |count| {
-                (count < self.max).then_some(count + 1)
-            })
-            .ok()
-            .map(|_| BoundedPlace(Arc::clone(self)))
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        // Relaxed: a statistic.
-        self.count.load(Relaxed)
-    }
-}
-
-/// A place in a [`Bounded`] count.
-#[derive(Debug)]
-pub(crate) struct BoundedPlace(Arc<Bounded>);
-
-impl Drop for BoundedPlace {
-    fn drop(&mut self) {
-        // AcqRel: partner of the one in `enter`.
-        self.0.count.fetch_sub(1, AcqRel);
-    }
-}
 
 /// A location as all loops share it.
 #[derive(Debug)]
@@ -66,43 +24,51 @@ pub(crate) struct SharedLocation {
     pub(crate) path: Arc<str>,
     pub(crate) methods: Option<Vec<http::Method>>,
     pub(crate) deadline: Duration,
+    /// Whether clients may ask for an earlier one.
+    pub(crate) client_deadline: bool,
     pub(crate) max_body_bytes: usize,
     pub(crate) server_timing: bool,
-    running: Option<Arc<Bounded>>,
+    pub(crate) places: Places,
     bound: Bound,
 }
 
 impl SharedLocation {
     /// `None` when the location needs a pool and `pool` is none.
     pub(crate) fn new(location: Location, pool: Option<&Pool>, max_body: usize) -> Option<Self> {
-        let needs_pool = location.mounted.kind().needs_pool();
+        let mut places = Places::default();
+        if !location.mounted.kind().needs_pool() {
+            places.limit(LimitKind::Running, location.max_running);
+        } else if let Some(share) = location.share {
+            places.limit(LimitKind::Share, share.of(pool?.capacity()));
+        }
+        if let Some(max) = location.max_per_client {
+            places.limit_clients(location.client_key, max);
+        }
         Some(Self {
             path: location.path.into(),
             methods: location.methods,
             deadline: location.deadline,
+            client_deadline: location.client_deadline,
             max_body_bytes: location.max_body_bytes.unwrap_or(max_body),
             server_timing: location.server_timing,
-            running: (!needs_pool).then(|| Arc::new(Bounded::new(location.max_running))),
+            places,
             bound: location.mounted.bind(pool)?,
         })
     }
+}
 
-    /// A place among the location's running calls, where it limits them itself; `Err` when it is
-    /// full.
-    pub(crate) fn enter(&self) -> Result<Option<Place>, ()> {
-        match &self.running {
-            None => Ok(None),
-            Some(running) => running
-                .enter()
-                .map(|place| Some(Box::new(place) as Place))
-                .ok_or(()),
-        }
-    }
+/// Whom loops serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Public,
+    /// Probes, which are no news for the access log.
+    Admin,
 }
 
 /// What all loops share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) role: Role,
     pub(crate) config: ServerConfig,
     pub(crate) limits: Limits,
     pub(crate) locations: Vec<Arc<SharedLocation>>,
@@ -114,7 +80,17 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: ServerConfig, locations: Vec<SharedLocation>, loops: usize) -> Self {
+        Self::of(Role::Public, config, locations, loops)
+    }
+
+    /// What the admin listener's one loop has to itself.
+    pub(crate) fn of_admin(config: ServerConfig, locations: Vec<SharedLocation>) -> Self {
+        Self::of(Role::Admin, config, locations, 1)
+    }
+
+    fn of(role: Role, config: ServerConfig, locations: Vec<SharedLocation>, loops: usize) -> Self {
         Self {
+            role,
             limits: Limits {
                 request_line_bytes: config.max_request_line_bytes,
                 head_bytes: config.max_header_bytes,
@@ -311,11 +287,18 @@ impl LoopApp {
         if warned.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.refusal_warned.set(Some(Instant::now()));
             let max = self.shared.config.max_connections;
-            tracing::warn!(
-                refused,
-                max,
-                "connections are refused: raise `max_connections`"
-            );
+            match self.shared.role {
+                Role::Public => tracing::warn!(
+                    refused,
+                    max,
+                    "connections are refused: raise `max_connections`"
+                ),
+                Role::Admin => tracing::warn!(
+                    refused,
+                    max,
+                    "connections to the admin listener are refused: who holds so many?"
+                ),
+            }
         }
     }
 

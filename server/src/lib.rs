@@ -30,7 +30,9 @@
 //! The `pontoon` command does the same from a config file.
 
 mod access_log;
+mod admin;
 mod app;
+mod bounded;
 pub mod cli;
 pub mod config;
 #[cfg(feature = "sqlite")]
@@ -40,6 +42,8 @@ mod http;
 mod listener;
 mod location;
 mod loops;
+mod per_client;
+mod places;
 mod pools;
 mod problem;
 mod router;
@@ -49,6 +53,8 @@ mod server;
 pub use access_log::TARGET as ACCESS_LOG;
 pub use error::{Result, ServerError};
 pub use location::{Location, Mount, Mountable, callback, handler, on_loop, on_pool};
+pub use per_client::{ClientKey, ClientKeyError};
+pub use places::Share;
 pub use pools::ServerPool;
 pub use running::{Running, StopReport};
 pub use server::Server;

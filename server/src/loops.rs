@@ -1,6 +1,6 @@
 //! The loops' threads: how they start, find what their connections share, and end.
 
-use crate::app::{self, LoopApp, Shared};
+use crate::app::{self, LoopApp, Role, Shared};
 use crate::error::{Result, ServerError};
 use crate::listener::{self, Listening};
 use pontoon_bridge::event_loop;
@@ -58,6 +58,11 @@ pub(crate) struct StartedLoops {
 }
 
 impl StartedLoops {
+    /// Reaches the loops, by index.
+    pub(crate) fn handles(&self) -> Vec<LoopHandle> {
+        self.loops.iter().map(|one| one.handle.clone()).collect()
+    }
+
     /// Drains all loops and waits for them, until `until` and a moment more for them to notice; for
     /// each loop the connections that were cut, or `None` when it did not end.
     pub(crate) fn stop(self, until: Instant) -> Vec<Option<usize>> {
@@ -132,14 +137,16 @@ impl StartedLoop {
 fn start_loop(shared: &Arc<Shared>, index: usize) -> io::Result<StartedLoop> {
     let (started, report) = mpsc::channel();
     let (end, ended) = mpsc::channel();
+    let name = match shared.role {
+        Role::Public => format!("pontoon-loop-{index}"),
+        Role::Admin => "pontoon-admin".to_owned(),
+    };
     let shared = Arc::clone(shared);
     let run = move || {
         // Nobody listens any more only if the stop did not wait so long.
         let _ = end.send(run_loop(&shared, index, &started));
     };
-    let thread = thread::Builder::new()
-        .name(format!("pontoon-loop-{index}"))
-        .spawn(run)?;
+    let thread = thread::Builder::new().name(name).spawn(run)?;
     let gone = |_| Err(io::Error::other("its thread ended at once"));
     let handle = report.recv().unwrap_or_else(gone)?;
     let ended = Mutex::new(ended);

@@ -73,6 +73,9 @@ fn run(arguments: &RunArguments, registry: &Registry, log: &LogArguments) -> Exi
         Err(error) => return failed(error),
     };
     tracing::info!(address = %running.address(), file = %arguments.file.display(), "listening");
+    if let Some(address) = running.admin_address() {
+        tracing::info!(%address, "the admin listener is up");
+    }
     match running.run_until_signal() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(error),

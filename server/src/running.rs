@@ -1,10 +1,11 @@
 //! A server that runs, and how it stops.
 
-use crate::app::Shared;
+use crate::admin::{Admin, Overview};
+use crate::app::{Shared, SharedLocation};
 use crate::config::ListenAddress;
 use crate::error::{Result, ServerError};
 use crate::loops::StartedLoops;
-use pontoon_bridge::{Pool, PoolStats, ShutdownReport};
+use pontoon_bridge::{LoopHandle, Pool, PoolStats, ShutdownReport};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub struct Running {
     address: ListenAddress,
     loops: StartedLoops,
     pools: Vec<Pool>,
+    admin: Option<Admin>,
 }
 
 /// How a stop went.
@@ -45,7 +47,20 @@ impl Running {
             address,
             loops,
             pools,
+            admin: None,
         }
+    }
+
+    /// Shows the server on its admin listener, if it has one.
+    pub(crate) fn with_admin(self, admin: Option<Admin>) -> Self {
+        if let Some(admin) = &admin {
+            admin.watch(Seen {
+                shared: Arc::clone(&self.shared),
+                loops: self.loops.handles(),
+                pools: self.pools.clone(),
+            });
+        }
+        Self { admin, ..self }
     }
 
     /// Where the server listens, with the port that the system chose.
@@ -61,6 +76,12 @@ impl Running {
             ListenAddress::Tcp(address) => Some(*address),
             ListenAddress::Unix(_) => None,
         }
+    }
+
+    /// Where the admin listener is, if there is one, with the port that the system chose.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// Open connections.
@@ -83,16 +104,24 @@ impl Running {
     /// code that hangs, on a worker or on a loop. It blocks meanwhile.
     #[must_use = "the report names what was cut"]
     pub fn stop(self) -> StopReport {
+        // First and last: whoever watches sees the drain from its beginning to its end.
+        if let Some(admin) = &self.admin {
+            admin.begin_drain();
+        }
         let until = Instant::now() + self.shared.config.shutdown_timeout;
         let ends = self.loops.stop(until);
         self.pools.iter().for_each(Pool::begin_shutdown);
         let left = || until.saturating_duration_since(Instant::now());
         let reports = self.pools.iter().map(|pool| pool.shutdown(left()));
-        StopReport {
+        let report = StopReport {
             connections_cut: ends.iter().flatten().sum(),
             stuck: reports.filter(|report| report.still_running > 0).collect(),
             loops_stuck: ends.iter().filter(|end| end.is_none()).count(),
+        };
+        if let Some(admin) = self.admin {
+            admin.stop();
         }
+        report
     }
 
     /// Runs until INT or TERM, which drain; a second one stops waiting at once. The program should
@@ -144,6 +173,32 @@ impl Running {
             report.log();
         }
         Ok(())
+    }
+}
+
+/// The server as its admin listener sees it.
+struct Seen {
+    shared: Arc<Shared>,
+    loops: Vec<LoopHandle>,
+    pools: Vec<Pool>,
+}
+
+impl Overview for Seen {
+    fn loops(&self) -> Vec<LoopHandle> {
+        self.loops.clone()
+    }
+
+    fn connections(&self) -> (usize, usize) {
+        let connections = &self.shared.connections;
+        (connections.count(), connections.max())
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        self.pools.clone()
+    }
+
+    fn locations(&self) -> Vec<Arc<SharedLocation>> {
+        self.shared.locations.clone()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server: pools and locations put together, run on loops, stopped in order.
 
+use crate::admin::Admin;
 use crate::app::{Shared, SharedLocation};
 use crate::config::{Config, ServerConfig};
 use crate::error::{Result, ServerError};
@@ -117,6 +118,18 @@ impl Server {
         self
     }
 
+    /// Where to answer `/livez`, `/readyz` and `/status`, for the operator only: `IP:PORT` or
+    /// `unix:/PATH`; by default nowhere. It has a thread of its own and answers whatever the rest of
+    /// the server does.
+    #[must_use]
+    pub fn admin(mut self, address: impl AsRef<str>) -> Self {
+        match address.as_ref().parse() {
+            Ok(address) => self.config.admin = Some(address),
+            Err(error) => self.bad_address = Some(format!("{error}")),
+        }
+        self
+    }
+
     /// How many event loops to run; by default half as many as there are CPUs, at least one: the
     /// workers need the other half.
     #[must_use]
@@ -161,6 +174,20 @@ impl Server {
             return Err(ServerError::Setup(problem));
         }
         self.clamp();
+        let admin = self.config.admin.as_ref().map(Admin::start).transpose()?;
+        match self.start_public() {
+            Ok(running) => Ok(running.with_admin(admin)),
+            Err(error) => {
+                if let Some(admin) = admin {
+                    admin.stop();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts all but the admin listener.
+    fn start_public(self) -> Result<Running> {
         let address = self.config.listen.clone();
         let listening =
             Listening::bind(&address).map_err(|source| ServerError::Listen { address, source })?;
@@ -193,6 +220,7 @@ impl Server {
             &mut config.header_timeout,
             &mut config.keep_alive,
             &mut config.request_timeout,
+            &mut config.body_grace,
             &mut config.send_timeout,
             &mut config.shutdown_timeout,
         ] {
@@ -234,6 +262,11 @@ fn bind_locations(
                 ServerError::Setup(format!("the location `{path}` names the pool `{name}`, which there is not; add it with `.pool(Pool::named(\"{name}\"))`"))
             })?),
         };
+        if location.share.is_some() && !location.mounted.kind().needs_pool() {
+            return Err(ServerError::Setup(format!(
+                "the location `{path}` runs without a pool, so it can have no share of one: limit it by `max_running`"
+            )));
+        }
         let location = SharedLocation::new(location, pool, max_body_bytes).ok_or_else(|| {
             ServerError::Setup(format!(
                 "the location `{path}` blocks and so needs a pool: mount it by `on_pool(\"NAME\", …)`"
