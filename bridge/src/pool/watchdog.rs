@@ -3,7 +3,7 @@
 
 use super::worker::{Job, block_signals};
 use crate::quiet::drop_quietly;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -47,14 +47,8 @@ impl Watchdog {
 
     /// Has the running call interrupted soon.
     pub(crate) fn interrupt(&self, job: Arc<dyn Job>) {
-        match self.requests.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                tracing::warn!("interrupt hooks hang; a further call was not interrupted");
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                tracing::error!("the watchdog is gone; a call was not interrupted");
-            }
+        if self.requests.try_send(job).is_err() {
+            tracing::warn!("interrupt hooks hang; a further call was not interrupted");
         }
     }
 
