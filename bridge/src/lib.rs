@@ -35,6 +35,7 @@ pub mod call;
 mod error;
 pub mod event_loop;
 pub mod inbox;
+pub mod limit;
 #[cfg(all(test, pontoon_loom))]
 mod models;
 pub mod pool;
@@ -50,6 +51,7 @@ pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Timings,
 pub use error::{BoxError, BuildError, CallError, SubmitError, panic_message};
 pub use event_loop::{EventLoop, LoopHandle, Timer};
 pub use inbox::{Closed, Inbox, Sender, inbox};
+pub use limit::Limiter;
 pub use pool::{
     Pool, PoolBuilder, PoolStats, RunningCall, Session, SessionKind, ShutdownReport, Submission,
 };
