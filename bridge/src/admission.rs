@@ -2,6 +2,8 @@
 //! to come again.
 
 mod codel;
+#[cfg(test)]
+mod tests;
 mod typical;
 
 pub use codel::CoDel;
@@ -73,6 +75,8 @@ struct Room {
     places: AtomicU64,
     /// Workers that serve; never zero.
     serving: AtomicU64,
+    /// Calls inside that do not return.
+    stuck: AtomicU64,
 }
 
 /// The submitters' side.
@@ -91,34 +95,40 @@ impl Admission {
                 max_queue: max_queue as u64,
                 places: AtomicU64::new(0),
                 serving: AtomicU64::new(1),
+                stuck: AtomicU64::new(0),
             }),
             door: CachePadded::default(),
             left: CachePadded::default(),
             service_ns: CachePadded::default(),
             standing: codel.map(|codel| Standing::new(codel, Instant::now()).into()),
         };
-        admission.resize(threads, 0);
+        admission.resize(threads, 0, threads);
         admission
     }
 
     /// From now on so many workers may run calls; `stuck` of them are with calls that do not return.
-    /// Calls that are inside stay.
-    pub(crate) fn resize(&self, workers: usize, stuck: usize) {
-        let places = (workers as u64).saturating_add(self.room.max_queue);
+    /// There is room for `most` running calls and the queue. Calls that are inside stay.
+    pub(crate) fn resize(&self, workers: usize, stuck: usize, most: usize) {
+        let places = (most as u64).saturating_add(self.room.max_queue);
         // Relaxed: whoever enters meanwhile enters by the old bound.
         self.room.places.store(places, Relaxed);
         let serving = workers.saturating_sub(stuck).max(1);
-        // Relaxed: an estimate's input.
+        // Relaxed, Relaxed: an estimate's input.
         self.room.serving.store(serving as u64, Relaxed);
+        self.room.stuck.store(stuck as u64, Relaxed);
     }
 
     /// Takes a place, or says why there is none; how many calls were let in before. `time_left` is what
-    /// is left of the call's deadline.
+    /// is left of the call's deadline, and `typical` what calls of its location take.
     ///
     /// The number inside never passes the bound, not even for an instant: `left` only grows, so what is
     /// inside is at most `entered` less any earlier look at it, and `entered` is changed only if it
     /// is still what was tested. A refusal is right as well: `entered` only grows too.
-    pub(crate) fn enter(&self, time_left: Option<Duration>) -> Result<u64, Refusal> {
+    pub(crate) fn enter(
+        &self,
+        time_left: Option<Duration>,
+        typical: &Typical,
+    ) -> Result<u64, Refusal> {
         // Relaxed: tested by the compare-exchange below.
         let mut entered = self.door.entered.load(Relaxed);
         loop {
@@ -126,14 +136,14 @@ impl Admission {
             // what this thread may rely on.
             let seen = self.door.left_seen.load(Acquire);
             let inside_at_most = entered.saturating_sub(seen);
-            if self.refuses(inside_at_most, time_left).is_some() {
+            if self.refuses(inside_at_most, time_left, typical).is_some() {
                 // Acquire: partner of the Release in `leave`.
                 let left = self.left.load(Acquire);
                 // Release: as above.
                 self.door.left_seen.store(left, Release);
                 // `entered` may be out of date by now; then the exchange fails.
                 let inside = entered.saturating_sub(left);
-                if let Some(refusal) = self.refuses(inside, time_left) {
+                if let Some(refusal) = self.refuses(inside, time_left, typical) {
                     return Err(refusal);
                 }
             }
@@ -150,13 +160,20 @@ impl Admission {
     }
 
     /// Why one call more is too many when so many are inside.
-    fn refuses(&self, inside: u64, time_left: Option<Duration>) -> Option<Refusal> {
+    fn refuses(
+        &self,
+        inside: u64,
+        time_left: Option<Duration>,
+        typical: &Typical,
+    ) -> Option<Refusal> {
         // Relaxed, here and below: estimates, and a bound that is exact for whoever read it.
         if inside >= self.room.places.load(Relaxed) {
             let inside = usize::try_from(inside).unwrap_or(usize::MAX);
             return Some(Refusal::Full { inside });
         }
         let serving = self.room.serving.load(Relaxed);
+        // Nobody waits for those that are stuck: other workers serve.
+        let inside = inside.saturating_sub(self.room.stuck.load(Relaxed));
         let standing = self.standing.as_ref().filter(|it| it.is_overloaded());
         if inside < serving || (time_left.is_none() && standing.is_none()) {
             return None;
@@ -167,7 +184,9 @@ impl Admission {
         if standing.is_some_and(|it| wait_ns > it.longest_wait_ns(service_ns)) {
             return Some(Refusal::Overloaded { wait });
         }
-        let needed = Duration::from_nanos(wait_ns.saturating_add(service_ns));
+        // A location's own calls may be much shorter than the pool's, and nobody knows better.
+        let service = Duration::from_nanos(service_ns).min(typical.get());
+        let needed = wait.saturating_add(service);
         // Without any time left it is not the queue's fault: the deadline says so by itself.
         time_left
             .filter(|left| !left.is_zero() && *left < needed)
@@ -192,6 +211,8 @@ impl Admission {
             if let Some(wait) = wait.filter(|_| left < typical.get()) {
                 let whole = wait.saturating_add(left);
                 if wait > whole / FAIR_START {
+                    // Or else nothing would ever be learnt of a location whose calls always wait.
+                    typical.forget_a_little();
                     return Err(Unwanted::Refused(Refusal::TooLate { wait }));
                 }
             }
@@ -238,6 +259,13 @@ impl Admission {
         usize::try_from(self.entered().saturating_sub(left)).unwrap_or(usize::MAX)
     }
 
+    /// A worker found nothing to do: no queue stands.
+    pub(crate) fn queue_was_empty(&self) {
+        if let Some(standing) = &self.standing {
+            standing.queue_was_empty();
+        }
+    }
+
     /// Whether calls wait in a queue that stands.
     pub(crate) fn is_overloaded(&self) -> bool {
         self.standing.as_ref().is_some_and(|it| it.is_overloaded())
@@ -272,143 +300,10 @@ impl Admission {
         // Relaxed, Relaxed: estimates.
         let serving = self.room.serving.load(Relaxed);
         let per_call = self.service_ns.load(Relaxed);
-        let waiting = (self.in_flight() as u64).saturating_sub(serving) + 1;
+        let away = serving + self.room.stuck.load(Relaxed);
+        let waiting = (self.in_flight() as u64).saturating_sub(away) + 1;
         let drain = Duration::from_nanos(per_call.saturating_mul(waiting) / serving);
         let whole_seconds = drain.as_secs() + u64::from(drain.subsec_nanos() > 0);
         Duration::from_secs(whole_seconds).clamp(RETRY_MIN, RETRY_MAX)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Admission, CoDel, Refusal, Typical, Unwanted};
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering::SeqCst;
-    use std::time::{Duration, Instant};
-
-    const fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn the_bound_is_exact_under_races() {
-        let admission = Admission::new(2, 5, None);
-        let inside = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..50_000 {
-                        if admission.enter(None).is_ok() {
-                            // SeqCst: a test's own count.
-                            assert!(inside.fetch_add(1, SeqCst) < 7);
-                            // SeqCst: as above.
-                            inside.fetch_sub(1, SeqCst);
-                            admission.leave();
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(admission.in_flight(), 0);
-        assert_eq!((0..10).filter(|_| admission.enter(None).is_ok()).count(), 7);
-        assert_eq!(admission.enter(None), Err(Refusal::Full { inside: 7 }));
-        // A stuck worker's place is not taken from the queue, and one more worker brings its own.
-        admission.resize(3, 1);
-        assert!(admission.enter(None).is_ok());
-        assert_eq!(admission.enter(None), Err(Refusal::Full { inside: 8 }));
-    }
-
-    #[test]
-    fn retry_after_follows_the_drain_rate() {
-        let admission = Admission::new(2, 100, None);
-        assert_eq!(admission.retry_after(), Duration::from_secs(1));
-        (0..100).for_each(|_| admission.learn(ms(500)));
-        assert!((0..42).all(|_| admission.enter(None).is_ok()));
-        // 40 wait and one more would: 41 calls × 0.5 s on 2 threads.
-        assert_eq!(admission.retry_after(), Duration::from_secs(11));
-        admission.resize(2, 1);
-        assert_eq!(
-            admission.retry_after(),
-            Duration::from_secs(21),
-            "one serves"
-        );
-        (0..100).for_each(|_| admission.learn(Duration::from_secs(3600)));
-        assert_eq!(admission.retry_after(), Duration::from_secs(60));
-    }
-
-    #[test]
-    fn who_would_be_late_is_refused_at_the_door() {
-        let admission = Admission::new(2, 100, None);
-        let enter = |left| admission.enter(Some(left));
-        assert!(
-            (0..12).all(|_| enter(ms(1)).is_ok()),
-            "nothing is known yet"
-        );
-        (0..100).for_each(|_| admission.learn(ms(10)));
-        // 10 wait: 11 × 10 ms / 2, and 10 ms for the call itself.
-        assert_eq!(enter(ms(64)), Err(Refusal::TooLate { wait: ms(55) }));
-        assert!(enter(ms(66)).is_ok());
-        assert!(admission.enter(None).is_ok(), "it has all the time");
-        assert!(enter(Duration::ZERO).is_ok(), "its deadline answers");
-        (0..13).for_each(|_| admission.leave());
-        admission.leave();
-        assert!(
-            enter(ms(1)).is_ok(),
-            "a worker is free: nobody knows better"
-        );
-    }
-
-    #[test]
-    fn one_call_that_hung_does_not_make_the_pool_look_slow() {
-        let admission = Admission::new(2, 100, None);
-        (0..100).for_each(|_| admission.learn(ms(1)));
-        admission.learn(Duration::from_secs(60));
-        assert!(admission.service().unwrap() < ms(2));
-    }
-
-    #[test]
-    fn what_has_less_time_left_than_a_call_takes_is_not_run() {
-        let admission = Admission::new(1, 9, None);
-        let typical = Typical::default();
-        (0..100).for_each(|_| typical.learn(ms(30)));
-        let now = Instant::now();
-        let judge = |waited, left| {
-            let deadline = Some(now + left);
-            admission.judge(now.checked_sub(waited), deadline, now, &typical)
-        };
-        let too_late = Unwanted::Refused(Refusal::TooLate { wait: ms(80) });
-        assert_eq!(judge(ms(80), ms(20)), Err(too_late));
-        assert_eq!(judge(ms(60), ms(40)), Ok(()));
-        assert_eq!(
-            judge(ms(2), ms(20)),
-            Ok(()),
-            "a fair start: it has not waited"
-        );
-        assert_eq!(judge(ms(2), ms(0)), Err(Unwanted::Expired));
-    }
-
-    #[test]
-    fn a_queue_that_stands_is_refused_at_both_ends() {
-        let admission = Admission::new(1, 99, Some(CoDel::default()));
-        (0..100).for_each(|_| admission.learn(ms(1)));
-        let typical = Typical::default();
-        let start = Instant::now();
-        let take = |at: u64, waited| {
-            let now = start + ms(1_000 + at);
-            admission.judge(now.checked_sub(waited), None, now, &typical)
-        };
-        let (long, short) = (ms(50), ms(9));
-        assert!((0..100).step_by(10).all(|at| take(at, long).is_ok()));
-        let overloaded = Unwanted::Refused(Refusal::Overloaded { wait: long });
-        assert_eq!(take(110, long), Err(overloaded));
-        assert_eq!(take(111, short), Ok(()));
-        // One runs; seven that wait are fine, with a wait of 7 ms for the last.
-        let let_in = (0..20).take_while(|_| admission.enter(None).is_ok());
-        assert_eq!(let_in.count(), 8);
-        let refused = admission.enter(None);
-        assert!(
-            matches!(refused, Err(Refusal::Overloaded { .. })),
-            "{refused:?}"
-        );
     }
 }

@@ -31,6 +31,7 @@ pub(crate) mod reserve;
 mod running;
 mod serve;
 mod session;
+mod sizing;
 mod staff;
 mod submission;
 mod watchdog;
@@ -56,6 +57,9 @@ use std::time::Duration;
 pub struct PoolStats {
     /// Worker threads, without the spare ones.
     pub threads: usize,
+    /// How many calls may run at once now, beside stuck ones: as many as there are threads, or fewer if
+    /// the pool [finds its own size](PoolBuilder::threads_auto).
+    pub limit: usize,
     /// Spare workers: how many stuck calls are replaced at most.
     pub max_stuck: usize,
     /// Calls that run for longer than they should. As many spare workers serve for them, as far as
@@ -184,6 +188,7 @@ impl<S: 'static> Pool<S> {
         let counters = &core.counters;
         PoolStats {
             threads: core.threads,
+            limit: core.staff.limit(),
             max_stuck: core.staff.max_stuck,
             stuck: core.staff.stuck(),
             running: counters.busy(),

@@ -49,8 +49,8 @@ pub(super) struct Standing {
     target_ns: u64,
     interval_ns: u64,
     epoch: Instant,
-    /// When the interval ends, in nanoseconds since `epoch`.
-    interval_end_ns: AtomicU64,
+    /// When the interval began, in nanoseconds since `epoch`, plus one; 0 = none has.
+    interval_start_ns: AtomicU64,
     /// The shortest wait seen in this interval.
     shortest_ns: AtomicU64,
     is_overloaded: AtomicBool,
@@ -62,7 +62,7 @@ impl Standing {
             target_ns: nanos(settings.target).max(1),
             interval_ns: nanos(settings.interval).max(1),
             epoch,
-            interval_end_ns: AtomicU64::new(0),
+            interval_start_ns: AtomicU64::new(0),
             shortest_ns: AtomicU64::new(0),
             is_overloaded: AtomicBool::new(false),
         }
@@ -76,14 +76,19 @@ impl Standing {
         now: Instant,
         service_ns: u64,
     ) -> bool {
-        let now_ns = nanos(now.saturating_duration_since(self.epoch));
+        let now_ns = nanos(now.saturating_duration_since(self.epoch)).saturating_add(1);
         let waited_ns = nanos(waited);
         let target_ns = self.target_ns.max(service_ns);
         // Relaxed, here and below: a control loop; a look that is a little out of date does no harm,
         // and nothing is published by it.
-        let end_ns = self.interval_end_ns.load(Relaxed);
-        if now_ns >= end_ns {
-            self.begin_interval(now_ns, end_ns, waited_ns, target_ns);
+        let start_ns = self.interval_start_ns.load(Relaxed);
+        // By what calls take now: a slow phase that is over must not make for a long interval.
+        let interval_ns = self.interval_ns.max(target_ns.saturating_mul(4));
+        let length_ns = now_ns.saturating_sub(start_ns);
+        if start_ns == 0 || length_ns >= interval_ns {
+            // What nobody has looked at for an interval has no queue that stands.
+            let is_known = start_ns != 0 && length_ns < interval_ns.saturating_mul(2);
+            self.begin_interval(start_ns, now_ns, waited_ns, is_known.then_some(target_ns));
         } else if waited_ns < self.shortest_ns.load(Relaxed) {
             // Relaxed: as above. A store that overwrites a smaller one is mended by the next call.
             self.shortest_ns.store(waited_ns, Relaxed);
@@ -91,23 +96,30 @@ impl Standing {
         waited_ns > target_ns.saturating_mul(2) && self.is_overloaded()
     }
 
-    fn begin_interval(&self, now_ns: u64, ended_ns: u64, waited_ns: u64, target_ns: u64) {
-        let interval_ns = self.interval_ns.max(target_ns.saturating_mul(4));
-        let end_ns = now_ns.saturating_add(interval_ns);
+    /// Begins an interval, and judges the one before by the target, if anything is known of it.
+    fn begin_interval(&self, before_ns: u64, now_ns: u64, waited_ns: u64, target_ns: Option<u64>) {
         let begun = self
-            .interval_end_ns
+            .interval_start_ns
             // Relaxed, Relaxed: as above; of several workers one begins the interval.
-            .compare_exchange(ended_ns, end_ns, Relaxed, Relaxed);
+            .compare_exchange(before_ns, now_ns, Relaxed, Relaxed);
         if begun.is_err() {
             return;
         }
-        // What nobody has looked at for an interval has no queue that stands.
-        let is_known = ended_ns > 0 && now_ns - ended_ns < interval_ns;
         // Relaxed: as above.
-        let stands = is_known && self.shortest_ns.load(Relaxed) > target_ns;
+        let shortest_ns = self.shortest_ns.load(Relaxed);
+        let stands = target_ns.is_some_and(|target_ns| shortest_ns > target_ns);
         // Relaxed, Relaxed: as above.
         self.is_overloaded.store(stands, Relaxed);
         self.shortest_ns.store(waited_ns, Relaxed);
+    }
+
+    /// A worker found nothing to do: whoever comes next does not wait.
+    pub(super) fn queue_was_empty(&self) {
+        if self.is_overloaded() {
+            // Relaxed, Relaxed: as above.
+            self.is_overloaded.store(false, Relaxed);
+            self.shortest_ns.store(0, Relaxed);
+        }
     }
 
     /// Whether the queue has stood for an interval.
@@ -183,5 +195,27 @@ mod tests {
         assert!(take(&standing, epoch, [0, 1_000], 80, 0) > 0);
         let morning = 8 * 3_600_000;
         assert_eq!(take(&standing, epoch, [morning, morning + 90], 80, 0), 0);
+    }
+
+    #[test]
+    fn a_queue_that_was_empty_does_not_stand() {
+        let epoch = Instant::now();
+        let standing = Standing::new(CoDel::default(), epoch);
+        assert!(take(&standing, epoch, [1, 1_000], 80, 0) > 0);
+        assert!(standing.is_overloaded());
+        standing.queue_was_empty();
+        assert!(!standing.is_overloaded(), "also for the door");
+    }
+
+    #[test]
+    fn an_interval_of_a_slow_phase_ends_with_it() {
+        let epoch = Instant::now();
+        let standing = Standing::new(CoDel::default(), epoch);
+        let slow_ns = 30_000_000_000;
+        take(&standing, epoch, [1, 2], 80, slow_ns);
+        assert!(
+            take(&standing, epoch, [2, 500], 80, 0) > 300,
+            "judged after 100 ms"
+        );
     }
 }

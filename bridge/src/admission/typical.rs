@@ -38,6 +38,13 @@ impl Typical {
         self.estimate_ns.store(new, Relaxed);
     }
 
+    /// A call was not run because calls take so long; nobody knows whether that is still true.
+    pub(crate) fn forget_a_little(&self) {
+        // Relaxed, Relaxed: as above.
+        let old = self.estimate_ns.load(Relaxed);
+        self.estimate_ns.store(old - old / STEP / 2, Relaxed);
+    }
+
     /// What was learnt; zero when nothing is known.
     pub(crate) fn get(&self) -> Duration {
         // Relaxed: an estimate.

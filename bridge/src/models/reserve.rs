@@ -1,10 +1,10 @@
 //! A worker that leaves for the reserve against the order to come back, against the pool's end, and
-//! against a call that comes while it leaves.
+//! against another one that leaves.
 
 use super::Bell;
-use crate::pool::idle::{Idle, Unpark};
+use crate::pool::idle::Unpark;
 use crate::pool::reserve::{Order, Reserve};
-use loom::sync::{Arc, Mutex};
+use loom::sync::Arc;
 use loom::thread;
 
 #[derive(Clone)]
@@ -35,7 +35,7 @@ fn wait(reserve: &Reserve<Parked>, worker: usize, parked: &Parked) -> Order {
 /// Leaves if it may, and waits until there is something else to do.
 fn leave(reserve: &Reserve<Parked>, worker: usize) -> Option<Order> {
     let parked = Parked::new();
-    let leaves = reserve.retire(worker, parked.clone());
+    let leaves = reserve.begin_to_leave() && reserve.leave(worker, parked.clone());
     leaves.then(|| wait(reserve, worker, &parked))
 }
 
@@ -82,31 +82,18 @@ fn no_worker_sleeps_through_the_end() {
     });
 }
 
-/// One of two workers ends its call and leaves while a call is submitted; the other one stands idle.
 #[test]
-fn a_call_that_comes_while_a_worker_leaves_has_the_other_one() {
+fn of_two_workers_that_are_one_too_many_one_leaves() {
     loom::model(|| {
         let reserve = Arc::new(Reserve::new(2));
-        let idle = Arc::new(Idle::<Parked>::new(2));
-        let queue = Arc::new(Mutex::new(0));
         reserve.allow(1);
-        let stays = Parked::new();
-        idle.stand_idle(0, stays.clone(), false);
-        let leaving = {
-            let (reserve, idle, queue) = (reserve.clone(), idle.clone(), queue.clone());
-            thread::spawn(move || {
-                assert!(reserve.retire(1, Parked::new()));
-                if *queue.lock().unwrap() > 0 {
-                    idle.work_was_queued(|| ());
-                }
-            })
-        };
-        *queue.lock().unwrap() += 1;
-        // As a loop does that tends the pool and now sleeps.
-        idle.work_was_queued(|| ());
-        leaving.join().unwrap();
-        assert!(!idle.is_idle(0), "woken, once");
-        stays.0.wait();
-        assert_eq!(*queue.lock().unwrap(), 1);
+        let leaving = [0, 1].map(|worker| {
+            let reserve = Arc::clone(&reserve);
+            let leaves = move || reserve.begin_to_leave() && reserve.leave(worker, Parked::new());
+            thread::spawn(leaves)
+        });
+        let left = leaving.map(|worker| worker.join().unwrap());
+        assert_eq!(left.into_iter().filter(|left| *left).count(), 1);
+        assert_eq!(reserve.active(), 1);
     });
 }

@@ -7,6 +7,7 @@ use super::patrol::patrol;
 use super::reserve::Reserve;
 use super::serve::Bound;
 use super::session::SessionKind;
+use super::sizing::Sizing;
 use super::staff::Staff;
 use super::watchdog::{HOOK_THREADS, Watchdog};
 use super::worker::work;
@@ -14,6 +15,7 @@ use super::{Owner, Pool};
 use crate::admission::{Admission, CoDel};
 use crate::call::Clock;
 use crate::error::{BoxError, BuildError};
+use crate::limit::Limiter;
 use crate::pool::ending::Ending;
 use crate::pool::idle::Idle;
 use crate::pool::queue::Queue;
@@ -30,6 +32,8 @@ use std::time::{Duration, Instant};
 pub struct PoolBuilder<S = ()> {
     name: String,
     threads: usize,
+    /// The least calls that may run at once, if the pool finds its own size; `threads` is the most.
+    threads_min: Option<usize>,
     max_queue: usize,
     session_idle: Duration,
     stack_bytes: usize,
@@ -59,6 +63,7 @@ impl PoolBuilder {
         Self {
             name,
             threads: Self::DEFAULT_THREADS,
+            threads_min: None,
             max_queue: Self::DEFAULT_MAX_QUEUE,
             session_idle: Self::DEFAULT_SESSION_IDLE,
             stack_bytes: Self::DEFAULT_STACK_BYTES,
@@ -74,10 +79,22 @@ impl PoolBuilder {
 
 impl<S: 'static> PoolBuilder<S> {
     /// How many calls run at once, each on a thread of its own; 1 to
-    /// [`MAX_THREADS`](PoolBuilder::MAX_THREADS), default 8.
+    /// [`MAX_THREADS`](PoolBuilder::MAX_THREADS), default 8. Beside a stuck call another one may run: see
+    /// [`max_stuck`](Self::max_stuck).
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self.threads_min = None;
+        self
+    }
+
+    /// The pool finds out by itself how many calls should run at once, from `min` to `max`: as many as get
+    /// more done, and no more. It makes `max` threads; a [`Limiter`](crate::Limiter) says how many of
+    /// them take calls. `docs/concurrency-limit.md` shows how it fares.
+    #[must_use]
+    pub fn threads_auto(mut self, min: usize, max: usize) -> Self {
+        self.threads = max;
+        self.threads_min = Some(min);
         self
     }
 
@@ -128,8 +145,9 @@ impl<S: 'static> PoolBuilder<S> {
     }
 
     /// How many stuck calls are replaced by a spare worker; default: as many as there are
-    /// [`threads`](Self::threads). The spare threads are made at start and sleep until then. With 0
-    /// stuck calls are noted only.
+    /// [`threads`](Self::threads), but none for a single one, which often means that the library must not be
+    /// called twice at once. The spare threads are made at start and sleep until then. With 0 stuck calls are
+    /// noted only.
     #[must_use]
     pub fn max_stuck(mut self, max_stuck: usize) -> Self {
         self.max_stuck = Some(max_stuck);
@@ -162,6 +180,7 @@ impl<S: 'static> PoolBuilder<S> {
         PoolBuilder {
             name: self.name,
             threads: self.threads,
+            threads_min: self.threads_min,
             max_queue: self.max_queue,
             session_idle: self.session_idle,
             stack_bytes: self.stack_bytes,
@@ -177,7 +196,8 @@ impl<S: 'static> PoolBuilder<S> {
     /// Workers that come in for stuck ones.
     fn spare(&self) -> usize {
         let room = PoolBuilder::MAX_THREADS.saturating_sub(self.threads);
-        self.max_stuck.unwrap_or(self.threads.min(room))
+        let by_default = if self.threads == 1 { 0 } else { self.threads };
+        self.max_stuck.unwrap_or(by_default.min(room))
     }
 
     /// Workers, spare workers, and the watchdog's threads.
@@ -215,7 +235,15 @@ impl<S: 'static> PoolBuilder<S> {
             let max = Spin::MAX;
             return Err(self.invalid(format!("spin for {limit:?}: give at most {max:?}")));
         }
-        if self.threads + self.spare() > PoolBuilder::MAX_THREADS {
+        if let Some(min) = self.threads_min
+            && !(1..=self.threads).contains(&min)
+        {
+            let max = self.threads;
+            return Err(self.invalid(format!(
+                "threads from {min} to {max}: give 1 to {max} for the least"
+            )));
+        }
+        if self.threads.saturating_add(self.spare()) > PoolBuilder::MAX_THREADS {
             let (threads, spare, max) = (self.threads, self.spare(), PoolBuilder::MAX_THREADS);
             return Err(self.invalid(format!(
                 "threads = {threads} and max_stuck = {spare}: give at most {max} together"
@@ -243,18 +271,24 @@ impl<S: 'static> PoolBuilder<S> {
         let threads = self.make_threads()?;
         let started = Instant::now();
         let (watchdog, ended) = Watchdog::new(4 * workers, started);
+        let limiter = self.threads_min.map(|min| Limiter::new(min, self.threads));
+        let at_start = limiter.as_ref().map_or(self.threads, Limiter::limit);
+        let admission = Admission::new(self.threads, self.max_queue, self.codel);
+        admission.resize(at_start, 0, self.threads);
         let current = || (0..workers).map(|_| Mutex::new(None)).collect();
         let core = Arc::new(Core {
             threads: self.threads,
+            threads_at_start: at_start,
+            is_sized: limiter.is_some(),
             session_idle: self.session_idle,
             spin: self.spin,
             started,
             woken_at_ns: AtomicU64::new(0),
-            admission: Admission::new(self.threads, self.max_queue, self.codel),
+            admission,
             queue: Queue::new(self.max_queue),
             idle: Idle::new(workers).into(),
-            reserve: Reserve::new(self.threads).into(),
-            staff: Staff::new(self.threads, self.spare()),
+            reserve: Reserve::new(at_start).into(),
+            staff: Staff::new(at_start, self.spare()),
             kinds: Kinds::default(),
             current: self.interrupts_stuck.then(current),
             watchdog,
@@ -268,7 +302,8 @@ impl<S: 'static> PoolBuilder<S> {
             threads.execute(core.watchdog.hook_thread(index));
         }
         let (watched, stuck_after) = (Arc::downgrade(&core), self.stuck_after);
-        threads.execute(move || patrol(&watched, stuck_after, &ended));
+        let sizing = limiter.map(|limiter| Sizing::new(limiter, started));
+        threads.execute(move || patrol(&watched, stuck_after, sizing, &ended));
         for index in 0..workers {
             let core = Arc::clone(&core);
             threads.execute(move || work(&core, index));

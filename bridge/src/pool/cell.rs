@@ -124,11 +124,11 @@ where
             return Ok(false);
         };
         self.interrupter.store(Some(Box::new(interrupter)));
-        // Either the watchdog, which was asked after CLOSED was set, comes to an interrupter, or it
+        // Either the watchdog, which was asked after CLOSED (or the order to stop) was set, comes to an interrupter, or it
         // came before: then the swap in this store read from the one in its `take`, and CLOSED is
         // seen here.
-        if self.slot.is_closed() {
-            // The caller left before there was anything to interrupt with: ask again.
+        if self.is_cancelled() {
+            // The caller left, or the order came, before there was anything to interrupt with: ask again.
             self.interrupt_later();
         }
         Ok(true)

@@ -34,6 +34,10 @@ pub(crate) struct Core {
     pub(super) name: String,
     /// Workers, without the spare ones.
     pub(super) threads: usize,
+    /// Workers that take calls from the start; the others stand by.
+    pub(super) threads_at_start: usize,
+    /// The pool finds its own size, and needs to know what each call takes.
+    pub(super) is_sized: bool,
     pub(super) session_idle: Duration,
     pub(super) spin: Spin,
     pub(super) started: Instant,

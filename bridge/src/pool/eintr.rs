@@ -7,6 +7,7 @@
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 /// What is sent.
@@ -18,20 +19,38 @@ extern "C" fn do_nothing(_: libc::c_int) {}
 pub(super) fn install() -> Result<(), Errno> {
     static INSTALLED: OnceLock<Result<(), Errno>> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
+        if has_handler()? {
+            return Err(Errno::EBUSY);
+        }
+        // On the alternative stack, if the thread has one: libraries run code on small stacks.
         let ours = SigAction::new(
             SigHandler::Handler(do_nothing),
-            SaFlags::empty(),
+            SaFlags::SA_ONSTACK,
             SigSet::empty(),
         );
         // SAFETY: the handler does nothing, so it is safe at any point of any thread.
-        let before = unsafe { sigaction(SIGNAL, &ours) }?;
-        if matches!(before.handler(), SigHandler::SigDfl | SigHandler::SigIgn) {
-            return Ok(());
-        }
-        // SAFETY: it was installed before, by code that vouched for it.
-        unsafe { sigaction(SIGNAL, &before) }?;
-        Err(Errno::EBUSY)
+        unsafe { sigaction(SIGNAL, &ours) }.map(|_| ())
     })
+}
+
+/// Whether somebody handles the signal already.
+fn has_handler() -> Result<bool, Errno> {
+    let mut present = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action the call only writes the present one to where it is told.
+    let result = unsafe {
+        libc::sigaction(
+            SIGNAL as libc::c_int,
+            std::ptr::null(),
+            present.as_mut_ptr(),
+        )
+    };
+    Errno::result(result)?;
+    // SAFETY: the call has succeeded, so the action was written.
+    let present = unsafe { present.assume_init() };
+    Ok(!matches!(
+        present.sa_sigaction,
+        libc::SIG_DFL | libc::SIG_IGN
+    ))
 }
 
 /// Sends the signal to a thread of this process. If the thread has ended, nothing happens; if its

@@ -10,11 +10,14 @@
 use super::core::Core;
 use super::eintr;
 use super::record::Running;
+use super::sizing::{self, Sizing};
 use super::watchdog::HOOK_THREADS;
 use super::whereabouts::Whereabouts;
 use super::worker::block_signals;
+use crate::quiet::drop_quietly;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -23,77 +26,108 @@ const LOOKS: u32 = 4;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A worker's call that is stuck.
+/// What a worker was seen with.
 #[derive(Debug)]
-struct Stuck {
+struct Seen {
     running: Running,
-    /// The age at which the log hears of it again.
-    note_again: Duration,
+    /// When the patrol saw it first: the worker's own note may be a little old.
+    since: Instant,
+    /// The age at which the log hears of it again, once it is stuck.
+    note_again: Option<Duration>,
 }
 
 /// The life of the patrol's thread; it ends with the pool.
-pub(super) fn patrol(pool: &Weak<Core>, stuck_after: Duration, ended: &Receiver<Infallible>) {
+pub(super) fn patrol(
+    pool: &Weak<Core>,
+    stuck_after: Duration,
+    sizing: Option<Sizing>,
+    ended: &Receiver<Infallible>,
+) {
     block_signals();
-    let pause = (stuck_after / LOOKS).clamp(PAUSE_MIN, PAUSE_MAX);
+    let longest = sizing.as_ref().map_or(PAUSE_MAX, |_| sizing::INTERVAL);
+    let pause = (stuck_after / LOOKS).clamp(PAUSE_MIN, longest);
     let mut patrol = Patrol {
         stuck_after,
-        stuck: Vec::new(),
+        sizing,
+        seen: Vec::new(),
         overdue_hooks: [None; HOOK_THREADS],
     };
     while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let Some(core) = pool.upgrade() else { return };
-        patrol.look(&core, Instant::now());
-        patrol.look_at_hooks(&core, Instant::now());
+        // A log's subscriber runs in here. Without the patrol nobody would see what is stuck.
+        let look = AssertUnwindSafe(|| patrol.look(&core, Instant::now()));
+        if let Err(panic) = catch_unwind(look) {
+            drop_quietly(panic);
+        }
+        // It may be the last owner of what the pool's user gave.
+        drop_quietly(core);
     }
 }
 
 struct Patrol {
     stuck_after: Duration,
+    sizing: Option<Sizing>,
     /// By worker.
-    stuck: Vec<Option<Stuck>>,
+    seen: Vec<Option<Seen>>,
     /// Hooks that the log has heard of, by thread.
     overdue_hooks: [Option<u64>; HOOK_THREADS],
 }
 
 impl Patrol {
     fn look(&mut self, core: &Core, now: Instant) {
-        for (worker, record) in core.counters.records().enumerate() {
-            if self.stuck.len() == worker {
-                self.stuck.push(None);
-            }
-            let known = &mut self.stuck[worker];
-            let running = record.running();
-            if let Some(stuck) = known.take_if(|stuck| Some(stuck.running) != running) {
-                // The worker has said so itself, unless our mark came too late for it to see.
-                core.came_back(worker);
-                note_return(core, &stuck.running, record.age(&stuck.running, now));
-            }
-            let Some(running) = running else { continue };
-            let age = record.age(&running, now);
-            match known {
-                None if age >= self.stuck_after => {
-                    *known = Some(Stuck {
-                        running,
-                        note_again: age * 2,
-                    });
-                    core.is_stuck(worker);
-                    note(core, worker, &running, age);
-                    core.tell_to_stop(worker, &running);
-                }
-                None => {}
-                Some(stuck) => {
-                    if age >= stuck.note_again {
-                        stuck.note_again = age * 2;
-                        note(core, worker, &running, age);
-                    }
-                    end_system_call(core, worker, &running);
-                }
-            }
+        let to_note = self.look_at_workers(core, now);
+        // Looking where a thread is takes its time: not before all have their spare workers.
+        for (worker, running) in to_note {
+            note(core, worker, &running, now);
+        }
+        self.look_at_hooks(core, now);
+        if let Some(sizing) = &mut self.sizing {
+            sizing.look(core, now);
         }
     }
-}
 
-impl Patrol {
+    /// Sees what is stuck, and what no longer is; gives what the log should hear of.
+    fn look_at_workers(&mut self, core: &Core, now: Instant) -> Vec<(usize, Running)> {
+        let mut to_note = Vec::new();
+        for (worker, record) in core.counters.records().enumerate() {
+            if self.seen.len() == worker {
+                self.seen.push(None);
+            }
+            let seen = &mut self.seen[worker];
+            let running = record.running();
+            if let Some(before) = seen.take_if(|seen| Some(seen.running) != running)
+                && before.note_again.is_some()
+            {
+                // The worker has said so itself, unless our mark came too late for it to see.
+                core.came_back(worker);
+                note_return(core, &before.running, record.age(&before.running, now));
+            }
+            let Some(running) = running else { continue };
+            let seen = seen.get_or_insert(Seen {
+                running,
+                since: now,
+                note_again: None,
+            });
+            let age = now.saturating_duration_since(seen.since);
+            match seen.note_again {
+                None if age >= self.stuck_after => {
+                    core.is_stuck(worker);
+                    core.tell_to_stop(worker, &running);
+                }
+                None => continue,
+                Some(again) => {
+                    end_system_call(core, worker, &running);
+                    if age < again {
+                        continue;
+                    }
+                }
+            }
+            seen.note_again = Some(age * 2);
+            to_note.push((worker, running));
+        }
+        to_note
+    }
+
     fn look_at_hooks(&mut self, core: &Core, now: Instant) {
         for (hook, known) in core.watchdog.hooks().zip(&mut self.overdue_hooks) {
             let overdue = hook.overdue_ns(now);
@@ -109,8 +143,9 @@ impl Patrol {
     }
 }
 
-fn note(core: &Core, worker: usize, running: &Running, age: Duration) {
-    let thread_id = core.counters.of(worker).thread_id();
+fn note(core: &Core, worker: usize, running: &Running, now: Instant) {
+    let record = core.counters.of(worker);
+    let (thread_id, age) = (record.thread_id(), record.age(running, now));
     let whereabouts = thread_id.map(Whereabouts::of).unwrap_or_default();
     let (stuck, spare) = (core.staff.stuck(), core.staff.max_stuck);
     let request = running.tag;
@@ -146,7 +181,8 @@ fn note_return(core: &Core, running: &Running, age: Duration) {
     );
 }
 
-/// Ends the system call that a stuck call is in, if its library gives up on that.
+/// Ends the system call that a stuck call is in, if its library gives up on that. If it returns between
+/// the look and the signal, one system call of the next call on that thread ends instead.
 fn end_system_call(core: &Core, worker: usize, running: &Running) {
     let takes_eintr = core
         .kinds

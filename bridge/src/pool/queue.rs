@@ -77,6 +77,13 @@ impl Queue {
         self.receiver.len()
     }
 
+    /// Calls that wait, as far as this thread sees.
+    pub(crate) fn waiting(&self) -> usize {
+        // Relaxed: a hint.
+        let husks = usize::try_from(self.husks.load(Relaxed)).unwrap_or(0);
+        self.len().saturating_sub(husks)
+    }
+
     pub(crate) fn husk_left_behind(&self) {
         // Relaxed: a threshold.
         self.husks.fetch_add(1, Relaxed);

@@ -10,14 +10,23 @@ use std::time::{Duration, Instant};
 pub(super) struct Record {
     /// The pool's start, from which `since_ns` counts.
     epoch: Instant,
-    /// Since when foreign code has the thread; 0 = it does not.
+    /// Since when foreign code has the thread, or had it a little earlier: the clock is not read for each
+    /// short call; 0 = it does not.
     since_ns: AtomicU64,
+    /// How often foreign code got the thread: tells one call from the next.
+    number: AtomicU64,
     /// The kind of the session that the call runs in; 0 = it is no call, but sessions are closed.
     kind: AtomicU64,
     /// The caller's own number for the call; 0 = none was given.
     tag: AtomicU64,
     /// Calls that ran to their end.
     completed: AtomicU64,
+    /// Those of them whose service time was taken.
+    timed: AtomicU64,
+    /// Their service times, added up.
+    service_ns: AtomicU64,
+    /// The squares of their service times, added up; the unit is 1,024 ns squared. It may wrap.
+    service_squares: AtomicU64,
     sessions: AtomicUsize,
     /// The operating system's number for the thread; 0 = it has not begun.
     thread_id: AtomicI32,
@@ -25,11 +34,55 @@ pub(super) struct Record {
     is_stuck: AtomicBool,
 }
 
+/// Service times are squared in units of 2^10 ns, so that the sum has room for years of seconds.
+const SQUARED_UNIT_SHIFT: u32 = 10;
+
+/// What calls took, added up. The sums may wrap: only differences mean something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) completed: u64,
+    pub(super) timed: u64,
+    pub(super) service_ns: u64,
+    service_squares: u64,
+}
+
+impl Taken {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            completed: self.completed.wrapping_add(other.completed),
+            timed: self.timed.wrapping_add(other.timed),
+            service_ns: self.service_ns.wrapping_add(other.service_ns),
+            service_squares: self.service_squares.wrapping_add(other.service_squares),
+        }
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            completed: self.completed.wrapping_sub(before.completed),
+            timed: self.timed.wrapping_sub(before.timed),
+            service_ns: self.service_ns.wrapping_sub(before.service_ns),
+            service_squares: self.service_squares.wrapping_sub(before.service_squares),
+        }
+    }
+
+    /// The mean service time; zero if none was taken.
+    pub(super) fn mean(self) -> Duration {
+        Duration::from_nanos(self.service_ns.checked_div(self.timed).unwrap_or(0))
+    }
+
+    /// The root of the mean square of the service times; zero if none was taken.
+    pub(super) fn root_mean_square(self) -> Duration {
+        let mean_square = self.service_squares.checked_div(self.timed).unwrap_or(0);
+        Duration::from_nanos(mean_square.isqrt() << SQUARED_UNIT_SHIFT)
+    }
+}
+
 /// What foreign code has a worker's thread for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Running {
     pub(super) kind: u64,
     pub(super) tag: Option<u64>,
+    number: u64,
     since_ns: u64,
 }
 
@@ -38,9 +91,13 @@ impl Record {
         Self {
             epoch,
             since_ns: AtomicU64::new(0),
+            number: AtomicU64::new(0),
             kind: AtomicU64::new(0),
             tag: AtomicU64::new(0),
             completed: AtomicU64::new(0),
+            timed: AtomicU64::new(0),
+            service_ns: AtomicU64::new(0),
+            service_squares: AtomicU64::new(0),
             sessions: AtomicUsize::new(0),
             thread_id: AtomicI32::new(0),
             is_stuck: AtomicBool::new(false),
@@ -60,7 +117,8 @@ impl Record {
 
     /// Foreign code gets the thread, for a call of `kind`, or with 0 to close sessions.
     pub(super) fn begins(&self, kind: u64, tag: u64, now: Instant) {
-        // Relaxed, Relaxed: published by the store below.
+        // Relaxed, all of them: published by the store below.
+        self.number.store(self.number.load(Relaxed) + 1, Relaxed);
         self.kind.store(kind, Relaxed);
         self.tag.store(tag, Relaxed);
         let since = now.saturating_duration_since(self.epoch).as_nanos();
@@ -79,11 +137,12 @@ impl Record {
 
     /// What foreign code has the thread for now.
     pub(super) fn running(&self) -> Option<Running> {
-        // Acquire: partner of the Release in `begins`. If the next call began meanwhile the answer is
-        // a mixture of two calls that are both new.
+        // Acquire: partner of the Release in `begins`. If the next call begins meanwhile the answer is a
+        // mixture of two calls; at the next look it has another number then.
         let since_ns = self.since_ns.load(Acquire);
         (since_ns != 0).then(|| Running {
-            // Relaxed, Relaxed: ordered by the Acquire.
+            // Relaxed, all of them: ordered by the Acquire.
+            number: self.number.load(Relaxed),
             kind: self.kind.load(Relaxed),
             tag: Some(self.tag.load(Relaxed)).filter(|tag| *tag != 0),
             since_ns,
@@ -114,6 +173,30 @@ impl Record {
         // Relaxed, Relaxed: as above.
         self.completed
             .store(self.completed.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Notes what a call took.
+    pub(super) fn call_took(&self, service: Duration) {
+        let nanos = u64::try_from(service.as_nanos()).unwrap_or(u64::MAX);
+        let root = nanos >> SQUARED_UNIT_SHIFT;
+        let add = |sum: &AtomicU64, value: u64| {
+            // Relaxed, Relaxed: as above.
+            sum.store(sum.load(Relaxed).wrapping_add(value), Relaxed);
+        };
+        add(&self.timed, 1);
+        add(&self.service_ns, nanos);
+        add(&self.service_squares, root.saturating_mul(root));
+    }
+
+    /// What all calls took so far.
+    pub(super) fn taken(&self) -> Taken {
+        // Relaxed, all of them: as above.
+        Taken {
+            completed: self.completed.load(Relaxed),
+            timed: self.timed.load(Relaxed),
+            service_ns: self.service_ns.load(Relaxed),
+            service_squares: self.service_squares.load(Relaxed),
+        }
     }
 
     pub(super) fn completed(&self) -> u64 {

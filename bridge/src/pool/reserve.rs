@@ -37,6 +37,8 @@ pub(crate) enum Order {
 #[derive(Debug)]
 struct Waiting<W> {
     workers: Vec<(usize, W)>,
+    /// Active ones that are about to leave.
+    leaving: usize,
     is_ending: bool,
 }
 
@@ -46,6 +48,7 @@ impl<W: Unpark> Reserve<W> {
         Self {
             waiting: Mutex::new(Waiting {
                 workers: Vec::new(),
+                leaving: 0,
                 is_ending: false,
             }),
             active: AtomicUsize::new(active),
@@ -70,10 +73,22 @@ impl<W: Unpark> Reserve<W> {
         self.active.load(Relaxed) > self.allowed.load(Relaxed)
     }
 
-    /// A worker that has ended its call leaves, if there are still more than there may be. If so (true)
-    /// it must wait until it gets [another order](Self::order) than to stay.
-    pub(crate) fn retire(&self, worker: usize, handle: W) -> bool {
+    /// A worker that has ended its call is about to leave, if there are more than there may be, those not
+    /// counted that are about to leave already. It is active until it [leaves](Self::leave).
+    pub(crate) fn begin_to_leave(&self) -> bool {
         let mut waiting = self.lock();
+        // Relaxed, Relaxed: changed only under the lock.
+        let staying = self.active.load(Relaxed) - waiting.leaving;
+        let is_one_too_many = staying > self.allowed.load(Relaxed);
+        waiting.leaving += usize::from(is_one_too_many);
+        is_one_too_many
+    }
+
+    /// A worker that was about to leave does so, unless it is needed by now. If it does (true) it must
+    /// wait until it gets [another order](Self::order) than to stay.
+    pub(crate) fn leave(&self, worker: usize, handle: W) -> bool {
+        let mut waiting = self.lock();
+        waiting.leaving -= 1;
         if !self.is_overstaffed() {
             return false;
         }

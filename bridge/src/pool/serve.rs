@@ -23,10 +23,11 @@ pub(crate) struct Bound<S> {
 
 impl<S: 'static> Bound<S> {
     pub(crate) fn new(core: Arc<Core>, kind: SessionKind<S>) -> Self {
-        let known = kind.known();
+        let mut known = kind.known();
         if known.takes_eintr
             && let Err(error) = eintr::install()
         {
+            known.takes_eintr = false;
             let pool = core.name();
             tracing::warn!(pool, %error, "another handler of SIGURG is in the way: the system calls of \
                 stuck calls are not ended");

@@ -4,7 +4,7 @@
 use super::core::Core;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The numbers behind it.
 #[derive(Debug)]
@@ -27,6 +27,15 @@ impl Staff {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many calls may run now, without those that are stuck.
+    pub(super) fn limit(&self) -> usize {
+        *self.lock()
+    }
+
     /// Workers whose call runs for longer than it should.
     pub(super) fn stuck(&self) -> usize {
         // Relaxed: written under the lock; readers take it for a hint.
@@ -45,12 +54,15 @@ impl Core {
         self.mark(worker, false);
     }
 
+    /// From now on so many calls may run, beside those that are stuck.
+    pub(super) fn set_limit(&self, limit: usize) {
+        let mut current = self.staff.lock();
+        *current = limit;
+        self.apply(limit, self.staff.stuck());
+    }
+
     fn mark(&self, worker: usize, is_stuck: bool) {
-        let limit = self
-            .staff
-            .limit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let limit = self.staff.lock();
         if !self.counters.of(worker).set_stuck(is_stuck) {
             return;
         }
@@ -58,8 +70,15 @@ impl Core {
         let stuck = if is_stuck { before + 1 } else { before - 1 };
         // Relaxed: as in `Staff::stuck`.
         self.staff.stuck.store(stuck, Relaxed);
-        let workers = *limit + stuck.min(self.staff.max_stuck);
-        self.admission.resize(workers, stuck);
+        self.apply(*limit, stuck);
+    }
+
+    /// Under the lock.
+    fn apply(&self, limit: usize, stuck: usize) {
+        let spare = stuck.min(self.staff.max_stuck);
+        let workers = limit + spare;
+        // The bound does not follow a limit that is tried for a moment.
+        self.admission.resize(workers, stuck, self.threads + spare);
         self.reserve.allow(workers);
     }
 }

@@ -6,6 +6,7 @@ use super::errand::Errand;
 use super::serve::CallerSpan;
 use super::worker::Job;
 use super::{Pool, Session};
+use crate::admission::Typical;
 use crate::call::{Call, CallContext, Expiry};
 use crate::error::{CallError, SubmitError};
 use crate::event_loop;
@@ -80,11 +81,15 @@ where
         // A subscriber's panic must not cost a place.
         let span = CallerSpan::current();
         let here = event_loop::try_current();
-        let submitted = here.as_ref().map_or_else(Instant::now, |here| here.now());
+        let submitted = match &here {
+            // The loop's clock may be a task or two behind, which must not look like a wait.
+            Some(here) if !core.admission.is_overloaded() => here.now(),
+            _ => Instant::now(),
+        };
         let time_left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(submitted));
-        if let Err(refused) = core.enter(time_left) {
+        if let Err(refused) = core.enter(time_left, &self.pool.bound.typical) {
             return Call::refused(refused);
         }
         let bound = Arc::clone(&self.pool.bound);
@@ -149,7 +154,7 @@ where
             .deadline
             .zip(asked)
             .map(|(deadline, now)| deadline.saturating_duration_since(now));
-        let earlier = core.enter(time_left)?;
+        let earlier = core.enter(time_left, &self.pool.bound.typical)?;
         // Of short calls, whose queue hardly ever stands, one stands for several.
         let is_timed = || core.takes_long() || earlier.is_multiple_of(CALLS_PER_TIMED_WAIT);
         let submitted = asked.or_else(|| is_timed().then(Instant::now));
@@ -165,13 +170,13 @@ where
 
 impl Core {
     /// Takes a place, or says why there is none; how many calls were let in before.
-    fn enter(&self, time_left: Option<Duration>) -> Result<u64, SubmitError> {
+    fn enter(&self, time_left: Option<Duration>, typical: &Typical) -> Result<u64, SubmitError> {
         let refused = if self.is_shutting_down() {
             SubmitError::ShuttingDown {
                 pool: self.name.clone(),
             }
         } else {
-            match self.admission.enter(time_left) {
+            match self.admission.enter(time_left, typical) {
                 Ok(earlier) => return Ok(earlier),
                 Err(refusal) => self.refused(refusal),
             }

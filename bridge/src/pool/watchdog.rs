@@ -47,8 +47,10 @@ impl Watchdog {
 
     /// Has the running call interrupted soon.
     pub(crate) fn interrupt(&self, job: Arc<dyn Job>) {
-        if self.requests.try_send(job).is_err() {
+        if let Err(refused) = self.requests.try_send(job) {
             tracing::warn!("interrupt hooks hang; a further call was not interrupted");
+            // It may be the last owner of what the pool's user gave.
+            drop_quietly(refused);
         }
     }
 
@@ -89,7 +91,10 @@ impl Hook {
         let Some(interrupter) = job.take_interrupter() else {
             return;
         };
-        let due = self.epoch.elapsed() + interrupter.time_limit();
+        let due = self
+            .epoch
+            .elapsed()
+            .saturating_add(interrupter.time_limit());
         let due_ns = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
         // Relaxed: as above.
         self.due_ns.store(due_ns.max(1), Relaxed);

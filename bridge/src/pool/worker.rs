@@ -1,7 +1,7 @@
 //! The worker thread: takes calls, runs foreign code, sleeps when there is none.
 
 use super::claimant::{Claimant, Next, Waiting};
-use super::core::{Core, LONG_CALL};
+use super::core::Core;
 use super::eintr;
 use super::reserve::Order;
 use super::serve::Bound;
@@ -35,7 +35,7 @@ pub(crate) trait Job: Send + Sync {
     fn tell_to_stop(&self) {}
 }
 
-/// Of calls shorter than [`LONG_CALL`], one in so many is learnt from.
+/// Where calls are short, one in so many is learnt from.
 const SHORT_CALLS_PER_SAMPLE: u32 = 16;
 
 /// What a worker keeps to itself.
@@ -120,7 +120,10 @@ impl Worker {
         self.last_look = self.ended;
         core.counters.of(self.index).call_completed();
         let service = ended.saturating_duration_since(began);
-        if service >= LONG_CALL || self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) {
+        if core.is_sized && !core.counters.of(self.index).is_stuck() {
+            core.counters.of(self.index).call_took(service);
+        }
+        if self.is_sampling(core) {
             core.admission.learn(service);
             bound.typical.learn(service);
         }
@@ -184,25 +187,39 @@ impl Worker {
     /// Leaves for the reserve, if there are too many workers, and waits there; whether it takes calls
     /// again then.
     fn leave_if_too_many(&mut self, core: &Core) -> bool {
-        if !core.reserve.is_overstaffed() || !core.reserve.retire(self.index, thread::current()) {
+        if !core.reserve.is_overstaffed() || !core.reserve.begin_to_leave() {
+            return true;
+        }
+        self.forget_the_time();
+        self.posts.let_go();
+        // Foreign code, which may hang: as long as it runs this worker counts. A pool that finds its own
+        // size tries others all the time, so its workers keep what they have.
+        if !core.is_sized {
+            self.close(core, Instant::now(), Sessions::close_all);
+        }
+        if !core.reserve.leave(self.index, thread::current()) {
             return true;
         }
         if !core.queue.is_empty() {
             Tended::work_was_queued(core);
         }
-        self.forget_the_time();
-        self.posts.let_go();
-        self.close(core, Instant::now(), Sessions::close_all);
         self.wait_in_reserve(core)
     }
 
-    /// Waits for the call to work, or for the pool's end; whether it is the call.
-    fn wait_in_reserve(&self, core: &Core) -> bool {
+    /// Waits for the call to work, or for the pool's end, and closes sessions that idle too long
+    /// meanwhile; whether it is the call.
+    fn wait_in_reserve(&mut self, core: &Core) -> bool {
         loop {
             match core.reserve.order(self.index) {
                 Order::Come => return true,
                 Order::End => return false,
-                Order::Stay => thread::park(),
+                Order::Stay => {}
+            }
+            let now = Instant::now();
+            match self.sessions.close_time() {
+                Some(at) if at <= now => self.tidy(core, now),
+                Some(at) => thread::park_timeout(at - now),
+                None => thread::park(),
             }
         }
     }
@@ -211,7 +228,7 @@ impl Worker {
     /// have changed.
     fn tidy(&mut self, core: &Core, now: Instant) {
         self.close(core, now, |sessions| sessions.close_idle(now));
-        block_signals();
+        block_signals_of_a_worker();
     }
 
     /// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile. True
@@ -277,11 +294,11 @@ const CALLS_PER_TIDYING: u32 = 256;
 
 /// The life of worker `index` of a pool.
 pub(crate) fn work(core: &Arc<Core>, index: usize) {
-    block_signals();
+    block_signals_of_a_worker();
     let mut claimant = Claimant::new(&core.idle, index, thread::current());
     let mut worker = Worker::new(core, index);
     core.counters.of(index).thread_began(gettid().as_raw());
-    let is_spare = index >= core.threads;
+    let is_spare = index >= core.threads_at_start;
     let waits = is_spare && core.reserve.stand_by(index, thread::current());
     let mut is_active = !waits || worker.wait_in_reserve(core);
     let mut searched = false;
@@ -295,6 +312,7 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
             }
             Next::Search => worker.search(core),
             Next::Sleep => {
+                core.admission.queue_was_empty();
                 if worker.sleep(core) {
                     claimant.was_woken();
                 }
@@ -306,10 +324,20 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
     worker.end(core);
 }
 
-/// Blocks every signal that can be blocked, except those that a thread raises by its own fault, and the
-/// one that ends its system calls: other signals are for the thread that waits for them.
+/// Blocks every signal that can be blocked, except those that a thread raises by its own fault: other
+/// signals are for the thread that waits for them.
 pub(crate) fn block_signals() {
+    block_all_but(&[]);
+}
+
+/// As [`block_signals`], but for the one that ends a stuck call's system call.
+fn block_signals_of_a_worker() {
+    block_all_but(&[eintr::SIGNAL]);
+}
+
+fn block_all_but(open: &[Signal]) {
     let mut blocked = SigSet::all();
+    open.iter().for_each(|signal| blocked.remove(*signal));
     for synchronous in [
         Signal::SIGSEGV,
         Signal::SIGBUS,
@@ -318,7 +346,6 @@ pub(crate) fn block_signals() {
         Signal::SIGTRAP,
         Signal::SIGABRT,
         Signal::SIGSYS,
-        eintr::SIGNAL,
     ] {
         blocked.remove(synchronous);
     }

@@ -96,6 +96,10 @@ impl World {
             .stuck_after(STUCK_AFTER)
             .max_stuck(rng.usize(..3))
             .interrupt_stuck(rng.bool());
+        let pool = match rng.bool() {
+            true => pool.threads_auto(1, workers),
+            false => pool,
+        };
         Self {
             calls,
             next: AtomicU64::new(0),
