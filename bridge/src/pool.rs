@@ -153,6 +153,12 @@ impl<S: 'static> Pool<S> {
         &self.core().name
     }
 
+    /// Whether calls on both handles run on the same workers, whatever their sessions.
+    #[must_use]
+    pub fn shares_workers_with<S2>(&self, other: &Pool<S2>) -> bool {
+        Arc::ptr_eq(&self.owner, &other.owner)
+    }
+
     /// What it has done and does.
     #[must_use]
     pub fn stats(&self) -> PoolStats {

@@ -35,6 +35,7 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "sqlite")]
 pub mod demo;
+mod drain;
 mod error;
 mod http;
 mod listener;
@@ -42,16 +43,22 @@ mod location;
 mod loops;
 mod pools;
 mod problem;
+mod reload;
 mod router;
 mod running;
 mod server;
+mod signals;
+mod site;
+mod swap;
 
 pub use access_log::TARGET as ACCESS_LOG;
 pub use error::{Result, ServerError};
 pub use location::{Location, Mount, Mountable, callback, handler, on_loop, on_pool};
 pub use pools::ServerPool;
+pub use reload::ReloadReport;
 pub use running::{Running, StopReport};
 pub use server::Server;
+pub use swap::LoopUnready;
 
 pub use pontoon_adapters as adapters;
 pub use pontoon_bridge as bridge;

@@ -6,4 +6,5 @@ mod access_log;
 mod demo;
 mod look;
 mod process;
+mod reload;
 mod run;

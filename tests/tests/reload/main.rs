@@ -1,0 +1,91 @@
+//! A reload drops nothing, changes all or nothing, and leaves nothing behind.
+//!
+//! The tests look at the whole process, so they run one after the other.
+
+mod atomic;
+mod drains;
+mod kept;
+mod load;
+mod routes;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pontoon::adapters::registry::Registry;
+use pontoon::config::Config;
+use pontoon::{Error, Pool, PoolBuilder, ReloadReport, Request, Response, Server};
+use pontoon_tests::eventually;
+use pontoon_tests::fixture::Fixture;
+use pontoon_tests::gate::Gate;
+use pontoon_tests::process::{descriptors, threads};
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A server on any port that does not wait long for what hangs.
+fn server() -> Server {
+    Server::new()
+        .loops(2)
+        .listen("127.0.0.1:0")
+        .configure(|config| config.shutdown_timeout = Duration::from_secs(2))
+}
+
+fn pool(name: &str) -> PoolBuilder {
+    Pool::named(name).threads(2).max_queue(256)
+}
+
+fn text(
+    answer: &'static str,
+) -> impl Fn(Request) -> Result<Response, Error> + Send + Sync + 'static {
+    move |_| Ok(Response::text(answer))
+}
+
+fn at_gate(
+    gate: &Arc<Gate>,
+) -> impl Fn(Request) -> Result<Response, Error> + Send + Sync + 'static {
+    let gate = Arc::clone(gate);
+    move |_| {
+        gate.pass();
+        Ok(Response::text("done"))
+    }
+}
+
+/// The server of a config file without its `listen` line.
+fn config(text: &str) -> Server {
+    let text = format!("listen = \"127.0.0.1:0\"\nloops = 2\n{text}");
+    let config = Config::parse(&text, "test.toml", &Registry::builtin())
+        .unwrap_or_else(|error| panic!("{}", error.render(false)));
+    Server::from_config(config)
+}
+
+fn reload(fixture: &Fixture, server: Server) -> ReloadReport {
+    fixture
+        .running()
+        .reload(server)
+        .unwrap_or_else(|error| panic!("not reloaded: {error}"))
+}
+
+/// Waits until the process has no more threads and descriptors than before.
+fn wait_for_usage((threads_before, descriptors_before): (usize, usize)) {
+    let what = format!("{threads_before} threads and {descriptors_before} descriptors");
+    eventually(&what, || {
+        threads() <= threads_before && descriptors() <= descriptors_before
+    });
+}
+
+/// Threads and descriptors. The first server of a process starts what is shared by all, so there is
+/// one first.
+fn usage_before() -> (usize, usize) {
+    let first = server()
+        .pool(pool("first"))
+        .location("/", pontoon::blocking("first", text("first")));
+    let first = Fixture::start(first);
+    assert_eq!(first.get("/").status, 200);
+    let during = threads();
+    drop(first);
+    // Two loops, two workers and their watchdog.
+    eventually("the first server is gone", || threads() + 5 <= during);
+    (threads(), descriptors())
+}
