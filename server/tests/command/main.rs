@@ -4,7 +4,9 @@
 
 mod access_log;
 mod demo;
+mod limits;
 mod look;
 mod process;
 mod reload;
 mod run;
+mod stop;
