@@ -240,11 +240,11 @@ fn of_unreturned(error: &CallError) -> Error {
             Error::internal("the library behind this location dropped the call without an answer")
         }
         CallError::DeadlineExceeded { running: true } => {
-            Error::timed_out("the deadline of this location passed while the call was running")
+            Error::timed_out("the deadline passed while the call was running")
         }
-        CallError::DeadlineExceeded { running: false } => Error::timed_out(
-            "the deadline of this location passed before the call was run; nothing was done",
-        ),
+        CallError::DeadlineExceeded { running: false } => {
+            Error::timed_out("the deadline passed before the call was run; nothing was done")
+        }
         _ => Error::unavailable("the server is stopping; try again"),
     }
 }

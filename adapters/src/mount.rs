@@ -33,8 +33,8 @@ pub struct Job {
     pub request_id: u64,
     /// When the answer becomes worthless.
     pub deadline: Option<Instant>,
-    /// The call's place in its location's limit, for the kinds without a pool: given back when
-    /// the library lets go of the call.
+    /// The call's place in its location's limits, if there are any: given back when the library has
+    /// let go of the call, or will never get it.
     pub place: Option<Place>,
 }
 
@@ -168,7 +168,7 @@ impl<A: Adapter> Submit for Pooled<A> {
             params,
             request_id,
             deadline,
-            place: _,
+            place,
         } = job;
         let submission = self.pool.call_with(move |session, context| {
             let context = CallContext::new(params, context.clone(), request_id);
@@ -178,6 +178,9 @@ impl<A: Adapter> Submit for Pooled<A> {
                 Err(_) => session.suspect(),
                 Ok(_) => {}
             }
+            // Before anybody learns of the outcome: who comes again then finds room. A call that
+            // panics, or never runs, drops it with all that it took along.
+            drop(place);
             outcome
         });
         match deadline {

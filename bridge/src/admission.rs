@@ -214,6 +214,12 @@ impl Admission {
         self.left.fetch_add(1, Release);
     }
 
+    /// How many calls may be inside.
+    pub(crate) fn places(&self) -> usize {
+        // Relaxed: as in `enter`.
+        usize::try_from(self.room.places.load(Relaxed)).unwrap_or(usize::MAX)
+    }
+
     /// Calls let in so far.
     pub(crate) fn entered(&self) -> u64 {
         // Relaxed: a statistic.

@@ -117,14 +117,16 @@ pub enum BuildError {
     },
     /// The OS would not or did not give all the threads.
     #[error(
-        "pool `{pool}` needs {threads} threads (and a watchdog), but {limit}; \
-         lower `threads` or raise the limit"
+        "pool `{pool}` needs {threads} threads, {spare} spare ones and a watchdog's three, but {limit}; \
+         lower `threads` or `max_stuck`, or raise the limit"
     )]
     ThreadRefused {
         /// The pool's name.
         pool: String,
         /// Worker threads asked for.
         threads: usize,
+        /// Spare threads for stuck calls.
+        spare: usize,
         /// The limit that was hit, in words with its value.
         limit: String,
     },

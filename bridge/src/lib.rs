@@ -50,7 +50,9 @@ pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Timings,
 pub use error::{BoxError, BuildError, CallError, SubmitError, panic_message};
 pub use event_loop::{EventLoop, LoopHandle, Timer};
 pub use inbox::{Closed, Inbox, Sender, inbox};
-pub use pool::{Pool, PoolBuilder, PoolStats, Session, SessionKind, ShutdownReport, Submission};
+pub use pool::{
+    Pool, PoolBuilder, PoolStats, RunningCall, Session, SessionKind, ShutdownReport, Submission,
+};
 pub use quiet::drop_quietly;
 pub use spin::Spin;
 pub use stats::Durations;

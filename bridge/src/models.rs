@@ -1,14 +1,15 @@
 //! The lock-free protocols under loom: every order of their steps, and every value a relaxed load
 //! may give, up to a bound on preemptions. `scripts/loom` runs them.
 //!
-//! The models drive the product's own `inbox::chain`, `call::slot`, `pool::idle` and
-//! `pool::ending`, compiled against loom's types by [`crate::sync`]; only the things around them
+//! The models drive the product's own `inbox::chain`, `call::slot`, `pool::idle`,
+//! `pool::ending` and `pool::reserve`, compiled against loom's types by [`crate::sync`]; only the things around them
 //! (the sleeping loop, the queue, the parked thread) are stand-ins.
 
 mod chain;
 mod delivery;
 mod ending;
 mod idle;
+mod reserve;
 mod slot;
 
 use loom::sync::{Arc, Condvar, Mutex};

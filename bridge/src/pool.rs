@@ -19,17 +19,26 @@ mod cell;
 pub(crate) mod claimant;
 mod core;
 mod counters;
+mod eintr;
 pub(crate) mod ending;
 mod errand;
 pub(crate) mod idle;
+mod kinds;
+mod patrol;
 mod queue;
+mod record;
+pub(crate) mod reserve;
+mod running;
 mod serve;
 mod session;
+mod staff;
 mod submission;
 mod watchdog;
+mod whereabouts;
 mod worker;
 
 pub use builder::PoolBuilder;
+pub use running::RunningCall;
 pub use session::{Session, SessionKind};
 pub use submission::Submission;
 pub(crate) use worker::block_signals;
@@ -45,8 +54,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// Worker threads.
+    /// Worker threads, without the spare ones.
     pub threads: usize,
+    /// Spare workers: how many stuck calls are replaced at most.
+    pub max_stuck: usize,
+    /// Calls that run for longer than they should. As many spare workers serve for them, as far as
+    /// there are any.
+    pub stuck: usize,
+    /// Workers whose thread foreign code has now, stuck ones included.
+    pub running: usize,
     /// Workers that sleep.
     pub idle: usize,
     /// Calls inside: running or waiting.
@@ -84,6 +100,8 @@ pub struct ShutdownReport {
     /// Workers whose call had not returned when the limit was reached; their threads are left
     /// behind and end when the call returns or the process does.
     pub still_running: usize,
+    /// Those calls, as far as foreign code still had them when the report was made.
+    pub calls: Vec<RunningCall>,
 }
 
 /// The handle that ends the pool when the last clone of it goes.
@@ -159,6 +177,12 @@ impl<S: 'static> Pool<S> {
         Arc::ptr_eq(&self.owner, &other.owner)
     }
 
+    /// How many calls may be inside, running and waiting together.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.core().admission.places()
+    }
+
     /// What it has done and does.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
@@ -166,6 +190,9 @@ impl<S: 'static> Pool<S> {
         let counters = &core.counters;
         PoolStats {
             threads: core.threads,
+            max_stuck: core.staff.max_stuck,
+            stuck: core.staff.stuck(),
+            running: counters.busy(),
             idle: core.idle.count(),
             in_flight: core.admission.in_flight(),
             submitted: core.admission.entered(),
@@ -180,6 +207,18 @@ impl<S: 'static> Pool<S> {
             sessions_opened: counters.sessions_opened.get(),
             sessions: counters.sessions(),
         }
+    }
+
+    /// What runs on its workers now, in no order.
+    #[must_use]
+    pub fn running(&self) -> Vec<RunningCall> {
+        self.core().running_calls()
+    }
+
+    /// Whether it lets no more calls in.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.core().is_shutting_down()
     }
 
     /// Lets no more calls in and returns at once. What is queued still runs.
@@ -199,9 +238,14 @@ impl<S: 'static> Pool<S> {
         let still_running = core.wait_for_workers(limit);
         core.ending.give_up();
         core.queue.clear();
+        let calls = match still_running {
+            0 => Vec::new(),
+            _ => core.running_calls(),
+        };
         ShutdownReport {
             pool: core.name.clone(),
             still_running,
+            calls,
         }
     }
 

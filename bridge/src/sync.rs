@@ -1,11 +1,11 @@
 //! The synchronisation primitives of the lock-free parts: `std`'s, or `loom`'s when the models run.
 //!
 //! Only the modules that the loom models drive (`inbox::chain`, `call::slot`, `pool::idle`,
-//! `pool::ending`) import from here; everything else uses `std` directly.
+//! `pool::ending`, `pool::reserve`) import from here; everything else uses `std` directly.
 
 #[cfg(not(pontoon_loom))]
 mod imp {
-    pub(crate) use std::sync::{Mutex, atomic};
+    pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 
     /// `std::cell::UnsafeCell` behind loom's interface, so that one source serves both.
     #[derive(Debug)]
@@ -27,7 +27,7 @@ mod imp {
 #[cfg(pontoon_loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::{Mutex, atomic};
+    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 }
 
 pub(crate) use imp::*;

@@ -255,7 +255,8 @@ fn dropping_the_last_handle_runs_what_is_queued_and_ends_all_threads() {
     let queued = pool.call(|()| "ran").submit();
     let clone = pool.clone();
     drop(pool);
-    assert_eq!(threads_named("last-handle"), 2, "a worker and the watchdog");
+    let all = "a worker, its spare one, and the watchdog: two for hooks and the patrol";
+    assert_eq!(threads_named("last-handle"), 5, "{all}");
     drop(clone);
     gate.open();
     assert_eq!(outcome(queued).unwrap(), "ran");

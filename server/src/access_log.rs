@@ -1,5 +1,6 @@
 //! One line per request: what was asked, how it ended, where the time went.
 
+use crate::app::Role;
 use http::{Method, StatusCode, Uri};
 use pontoon_bridge::{CallError, Timings};
 use std::time::{Duration, Instant};
@@ -85,6 +86,12 @@ impl Record {
         let mut record = Self::of_unread(id, arrived, peer, Outcome::Cancelled);
         record.asked = record.enabled.then(|| (method.clone(), uri.clone()));
         record
+    }
+
+    /// The same, and no line where it is no news.
+    pub(crate) fn for_role(mut self, role: Role) -> Self {
+        self.enabled &= role == Role::Public;
+        self
     }
 
     /// A request whose head was refused, or did not arrive.

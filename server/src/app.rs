@@ -4,74 +4,29 @@ use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::bounded::Bounded;
 use crate::listener::AcceptorEnd;
 use crate::site::LoopSite;
 use crate::swap::Ready;
 
-/// A count that never passes its limit.
-#[derive(Debug)]
-pub(crate) struct Bounded {
-    count: AtomicUsize,
-    /// A reload may change it.
-    max: AtomicUsize,
-}
-
-impl Bounded {
-    pub(crate) fn new(max: usize) -> Self {
-        Self {
-            count: AtomicUsize::new(0),
-            max: AtomicUsize::new(max),
-        }
-    }
-
-    pub(crate) fn max(&self) -> usize {
-        // Relaxed: a number of its own; who enters may see a change a moment later.
-        self.max.load(Relaxed)
-    }
-
-    /// Changes the limit. Who is in stays in; a lower one holds once enough have left.
-    pub(crate) fn set_max(&self, max: usize) {
-        // Relaxed: as in `max`.
-        self.max.store(max, Relaxed);
-    }
-
-    /// A place, until it is dropped; `None` when all are taken.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<BoundedPlace> {
-        let max = self.max();
-        // AcqRel, Relaxed: one operation tests and steps, so the bound is exact; the count orders
-        // nothing else.
-        self.count
-            .fetch_update(AcqRel, Relaxed, |count| (count < max).then_some(count + 1))
-            .ok()
-            .map(|_| BoundedPlace(Arc::clone(self)))
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        // Relaxed: a statistic.
-        self.count.load(Relaxed)
-    }
-}
-
-/// A place in a [`Bounded`] count.
-#[derive(Debug)]
-pub(crate) struct BoundedPlace(Arc<Bounded>);
-
-impl Drop for BoundedPlace {
-    fn drop(&mut self) {
-        // AcqRel: partner of the one in `enter`.
-        self.0.count.fetch_sub(1, AcqRel);
-    }
+/// Whom loops serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Public,
+    /// Probes, which are no news for the access log.
+    Admin,
 }
 
 /// What all loops share for as long as the server runs; what a reload replaces is the
 /// [`Site`](crate::site::Site).
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) role: Role,
     pub(crate) connections: Arc<Bounded>,
     /// Tasks per loop, counted from the moment they are on their way to it.
     per_loop: Vec<AtomicUsize>,
@@ -79,8 +34,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(max_connections: usize, loops: usize) -> Self {
+    pub(crate) fn new(role: Role, max_connections: usize, loops: usize) -> Self {
         Self {
+            role,
             connections: Arc::new(Bounded::new(max_connections)),
             per_loop: (0..loops).map(|_| AtomicUsize::new(0)).collect(),
             next_request: AtomicU64::new(1),
@@ -246,11 +202,18 @@ impl LoopApp {
         if warned.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.refusal_warned.set(Some(Instant::now()));
             let max = self.shared.connections.max();
-            tracing::warn!(
-                refused,
-                max,
-                "connections are refused: raise `max_connections`"
-            );
+            match self.shared.role {
+                Role::Public => tracing::warn!(
+                    refused,
+                    max,
+                    "connections are refused: raise `max_connections`"
+                ),
+                Role::Admin => tracing::warn!(
+                    refused,
+                    max,
+                    "connections to the admin listener are refused: who holds so many?"
+                ),
+            }
         }
     }
 

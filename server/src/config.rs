@@ -5,6 +5,7 @@
 //! conflict, pools exist, adapters have what they need), and a file that is wrong yields all its
 //! errors at once, in the order of its lines.
 
+mod clients;
 mod error;
 mod keys;
 mod limits;
@@ -14,8 +15,9 @@ mod methods;
 mod path;
 mod pool;
 mod server;
+mod share;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -154,7 +156,12 @@ fn read_parts(
         // A pool that is wrong still exists, for the locations.
         pools: pool_tables.iter().map(|(name, _)| name.as_str()).collect(),
         pools_in_use: BTreeSet::new(),
+        pool_places: places(&pools),
         paths: path::Paths::default(),
+        on_unix_socket: matches!(
+            server.as_ref().map(|server| &server.listen),
+            Some(ListenAddress::Unix(_))
+        ),
         max_body_bytes: server.as_ref().map(|server| server.max_body_bytes),
     };
     let mut location_tables = location_tables(root);
@@ -171,6 +178,13 @@ fn read_parts(
     let pools = pools.into_iter().collect::<Option<_>>()?;
     let locations = locations.into_iter().collect::<Option<_>>()?;
     Some((server?, pools, locations))
+}
+
+/// How many calls may be in each pool that is right.
+fn places(pools: &[Option<PoolConfig>]) -> BTreeMap<&str, usize> {
+    let places = |pool: &PoolConfig| pool.threads.saturating_add(pool.max_queue);
+    let right = pools.iter().flatten();
+    right.map(|pool| (&*pool.name, places(pool))).collect()
 }
 
 fn warn_of_unused(pools: &mut [(String, Settings<'_>)], in_use: &BTreeSet<String>) {

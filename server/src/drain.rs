@@ -129,8 +129,10 @@ impl Drain {
         let pool = lock(&self.pool).clone();
         match (pool, self.thread.is_finished()) {
             (None, is_finished) => usize::from(!is_finished),
-            // The pool has its watchdog as well.
-            (Some(pool), false) => pool.stats().threads + 2,
+            (Some(pool), false) => {
+                let stats = pool.stats();
+                stats.threads + stats.max_stuck + WATCHDOG_THREADS + 1
+            }
             (Some(pool), true) => pool.shutdown(Duration::ZERO).still_running,
         }
     }
@@ -155,6 +157,9 @@ impl Drain {
 fn lock(pool: &Mutex<Option<Pool>>) -> MutexGuard<'_, Option<Pool>> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What a pool has beside its workers: threads for interrupt hooks, and the patrol.
+const WATCHDOG_THREADS: usize = 3;
 
 /// How long a drain may take to notice that there is nothing left to wait for.
 const NOTICE: Duration = Duration::from_millis(500);

@@ -10,8 +10,10 @@
 //! becomes of one request.
 
 pub(crate) mod connection;
+mod deadline;
 mod exchange;
 pub(crate) mod guard;
+mod pace;
 mod service;
 pub(crate) mod socket;
 mod wire;

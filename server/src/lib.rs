@@ -30,7 +30,9 @@
 //! The `pontoon` command does the same from a config file.
 
 mod access_log;
+mod admin;
 mod app;
+mod bounded;
 pub mod cli;
 pub mod config;
 #[cfg(feature = "sqlite")]
@@ -41,6 +43,8 @@ mod http;
 mod listener;
 mod location;
 mod loops;
+mod per_client;
+mod places;
 mod pools;
 mod problem;
 mod reload;
@@ -54,6 +58,8 @@ mod swap;
 pub use access_log::TARGET as ACCESS_LOG;
 pub use error::{Result, ServerError};
 pub use location::{Location, Mount, Mountable, callback, handler, on_loop, on_pool};
+pub use per_client::{ClientKey, ClientKeyError};
+pub use places::Share;
 pub use pools::ServerPool;
 pub use reload::ReloadReport;
 pub use running::{Running, StopReport};

@@ -4,7 +4,8 @@
 //! spread as well as many, the limit is exact, and stopping loses no connection that a second
 //! socket's backlog would hold.
 
-use crate::app::{self, Arrival, BoundedPlace, LiveTask, LoopApp};
+use crate::app::{self, Arrival, LiveTask, LoopApp};
+use crate::bounded::BoundedPlace;
 use crate::config::ListenAddress;
 use crate::http::connection;
 use crate::http::socket::Accepted;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::LocationConfig;
+use crate::per_client::ClientKey;
+use crate::places::Share;
 
 /// What can be mounted on a location.
 ///
@@ -109,11 +111,15 @@ pub struct Location {
     pub(crate) methods: Option<Vec<Method>>,
     pub(crate) pool: Option<String>,
     pub(crate) deadline: Duration,
+    pub(crate) client_deadline: bool,
     pub(crate) max_body_bytes: Option<usize>,
     pub(crate) server_timing: bool,
     pub(crate) max_running: usize,
     /// `None` for what a program mounts.
     pub(crate) identity: Option<Identity>,
+    pub(crate) share: Option<Share>,
+    pub(crate) client_key: ClientKey,
+    pub(crate) max_per_client: Option<usize>,
     pub(crate) mounted: Mounted,
 }
 
@@ -131,10 +137,14 @@ impl Location {
             methods: None,
             pool,
             deadline: Self::DEFAULT_DEADLINE,
+            client_deadline: true,
             max_body_bytes: None,
             server_timing: false,
             max_running: Self::DEFAULT_MAX_RUNNING,
             identity: None,
+            share: None,
+            client_key: ClientKey::Address,
+            max_per_client: None,
             mounted,
         }
     }
@@ -152,6 +162,15 @@ impl Location {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Whether a client may ask for an earlier deadline, by `X-Request-Timeout` (seconds, with or
+    /// without a fraction) or by `grpc-timeout`, counted from the request's arrival; by default it
+    /// may. It never gets a later one, and a value that cannot be read is answered 400.
+    #[must_use]
+    pub fn client_deadline(mut self, heeded: bool) -> Self {
+        self.client_deadline = heeded;
         self
     }
 
@@ -175,6 +194,29 @@ impl Location {
         self.max_running = max;
         self
     }
+
+    /// Answers 503 when so much of the pool is taken by calls of this location, running or waiting,
+    /// so that others keep room; by default it may take all. For adapters with a pool.
+    #[must_use]
+    pub fn share(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
+    }
+
+    /// Answers 429 to a client that has this many calls on the location, running or waiting; by
+    /// default one client may have all. By default the [client](Self::client_key) is an address.
+    #[must_use]
+    pub fn max_per_client(mut self, max: usize) -> Self {
+        self.max_per_client = Some(max);
+        self
+    }
+
+    /// By what [`max_per_client`](Self::max_per_client) tells clients apart.
+    #[must_use]
+    pub fn client_key(mut self, key: ClientKey) -> Self {
+        self.client_key = key;
+        self
+    }
 }
 
 impl From<LocationConfig> for Location {
@@ -184,6 +226,7 @@ impl From<LocationConfig> for Location {
             methods: config.methods,
             pool: config.pool,
             deadline: config.deadline,
+            client_deadline: config.client_deadline,
             max_body_bytes: Some(config.max_body_bytes),
             server_timing: config.server_timing,
             max_running: config.max_running.unwrap_or(Self::DEFAULT_MAX_RUNNING),
@@ -191,6 +234,9 @@ impl From<LocationConfig> for Location {
                 adapter: config.adapter,
                 settings: config.settings,
             }),
+            share: config.share,
+            client_key: config.client_key,
+            max_per_client: config.max_per_client,
             mounted: config.mounted,
         }
     }

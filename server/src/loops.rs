@@ -1,6 +1,6 @@
 //! The loops' threads: how they start, find what their connections share, and end.
 
-use crate::app::{self, LoopApp, Shared};
+use crate::app::{self, LoopApp, Role, Shared};
 use crate::error::{Result, ServerError};
 use crate::listener::{self, Listener, Listening};
 use crate::site::{LoopSite, Site};
@@ -158,13 +158,15 @@ fn start_loop(shared: &Arc<Shared>, site: &Arc<Site>, index: usize) -> io::Resul
     let (started, report) = mpsc::channel();
     let (end, ended) = mpsc::channel();
     let (shared, site) = (Arc::clone(shared), Arc::clone(site));
+    let name = match shared.role {
+        Role::Public => format!("pontoon-loop-{index}"),
+        Role::Admin => "pontoon-admin".to_owned(),
+    };
     let run = move || {
         // Nobody listens any more only if the stop did not wait so long.
         let _ = end.send(run_loop(&shared, site, index, &started));
     };
-    let thread = thread::Builder::new()
-        .name(format!("pontoon-loop-{index}"))
-        .spawn(run)?;
+    let thread = thread::Builder::new().name(name).spawn(run)?;
     let gone = |_| Err(io::Error::other("its thread ended at once"));
     let handle = report.recv().unwrap_or_else(gone)?;
     let ended = Mutex::new(ended);

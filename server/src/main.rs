@@ -76,6 +76,9 @@ fn run(arguments: RunArguments, registry: Registry, log: &LogArguments) -> ExitC
         Err(error) => return failed(error),
     };
     tracing::info!(address = %running.address(), file = %arguments.file.display(), "listening");
+    if let Some(address) = running.admin_address() {
+        tracing::info!(%address, "the admin listener is up");
+    }
     let reload = move || {
         let config = Config::load_with(&arguments.file, &registry, &arguments.overrides())?;
         if !config.warnings.diagnostics().is_empty() {

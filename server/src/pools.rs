@@ -87,13 +87,23 @@ impl ServedPool {
 }
 
 fn builder(config: &PoolConfig) -> PoolBuilder {
-    Pool::named(&config.name)
-        .threads(config.threads)
-        .max_queue(config.max_queue)
-        .codel(config.codel)
-        .session_idle(config.session_idle)
-        .stack_bytes(config.stack_size_bytes)
-        .spin(config.spin)
+    // Taken apart, so that no setting is forgotten.
+    let PoolConfig {
+        name,
+        threads,
+        max_queue,
+        codel,
+        session_idle,
+        stack_size_bytes,
+        spin,
+    } = config;
+    Pool::named(name)
+        .threads(*threads)
+        .max_queue(*max_queue)
+        .codel(*codel)
+        .session_idle(*session_idle)
+        .stack_bytes(*stack_size_bytes)
+        .spin(*spin)
 }
 
 /// The pools, with their threads; those of `before` that stay as they are go on.

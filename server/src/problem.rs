@@ -52,6 +52,15 @@ impl Problem {
         }
     }
 
+    /// 429, with the time after which to come again (RFC 6585).
+    pub(crate) fn too_many_requests(detail: impl Into<String>, retry_after: Duration) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, detail);
+        Self {
+            retry_after: Some(retry_after),
+            ..problem
+        }
+    }
+
     pub(crate) fn with_allow(self, allow: &str) -> Self {
         Self {
             allow: Some(allow.to_owned()),

@@ -4,6 +4,7 @@
 //! the threads that will drain the old ones, and each loop's own part. Until then nothing has changed
 //! and a failure takes it all back. Then the loops go over, each between two requests.
 
+use crate::admin::Overview;
 use crate::app::Shared;
 use crate::config::{ListenAddress, ServerConfig};
 use crate::drain::{Drain, Drains, retired};
@@ -11,9 +12,9 @@ use crate::error::{Result, ServerError};
 use crate::listener::Listening;
 use crate::pools::ServedPool;
 use crate::server::Server;
-use crate::site::Site;
+use crate::site::{SharedLocation, Site};
 use crate::swap::Swap;
-use pontoon_bridge::LoopHandle;
+use pontoon_bridge::{LoopHandle, Pool};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
@@ -176,7 +177,9 @@ impl Live {
         let answers = swap.commit(acceptor);
         let site = Arc::clone(&after.site);
         self.shared.connections.set_max(site.config.max_connections);
-        site.locations.iter().for_each(|one| one.apply_limit());
+        site.locations
+            .iter()
+            .for_each(|one| one.places.apply_limits());
         let before = std::mem::replace(&mut state.serving, after);
         state.drains.extend(drains.begin());
         drop(state);
@@ -186,9 +189,39 @@ impl Live {
     }
 }
 
+/// What the admin listener shows. The lock is one that is never held for long.
+impl Overview for Live {
+    fn loops(&self) -> Vec<LoopHandle> {
+        self.loops.clone()
+    }
+
+    fn connections(&self) -> (usize, usize) {
+        let connections = &self.shared.connections;
+        (connections.count(), connections.max())
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        let state = self.state();
+        state
+            .serving
+            .pools
+            .iter()
+            .map(|served| served.pool.clone())
+            .collect()
+    }
+
+    fn locations(&self) -> Vec<Arc<SharedLocation>> {
+        self.state().serving.site.locations.clone()
+    }
+}
+
 /// Puts back what a running server cannot change; names what that was.
 fn keep_fixed(config: &mut ServerConfig, before: &ServerConfig) -> Vec<&'static str> {
     let mut kept = Vec::new();
+    if config.admin != before.admin {
+        config.admin = before.admin.clone();
+        kept.push("admin");
+    }
     if config.loops != before.loops {
         config.loops = before.loops;
         kept.push("loops");

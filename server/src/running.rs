@@ -1,12 +1,13 @@
 //! A server that runs, and how it stops.
 
+use crate::admin::Admin;
 use crate::app::Shared;
 use crate::config::ListenAddress;
 use crate::error::Result;
 use crate::loops::StartedLoops;
 use crate::reload::{Live, ReloadReport, Serving};
 use crate::server::Server;
-use pontoon_bridge::{PoolStats, ShutdownReport};
+use pontoon_bridge::{Pool, PoolStats, ShutdownReport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +18,7 @@ use std::time::Instant;
 pub struct Running {
     pub(crate) live: Arc<Live>,
     loops: StartedLoops,
+    admin: Option<Admin>,
 }
 
 /// How a stop went.
@@ -37,7 +39,16 @@ impl Running {
         Self {
             live: Arc::new(live),
             loops,
+            admin: None,
         }
+    }
+
+    /// Shows the server on its admin listener, if it has one.
+    pub(crate) fn with_admin(self, admin: Option<Admin>) -> Self {
+        if let Some(admin) = &admin {
+            admin.watch(self.live.clone());
+        }
+        Self { admin, ..self }
     }
 
     /// Where the server listens, with the port that the system chose.
@@ -53,6 +64,12 @@ impl Running {
             ListenAddress::Tcp(address) => Some(address),
             ListenAddress::Unix(_) => None,
         }
+    }
+
+    /// Where the admin listener is, if there is one, with the port that the system chose.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// Open connections.
@@ -82,7 +99,7 @@ impl Running {
     /// old pools exist side by side meanwhile, with all their threads.
     ///
     /// If it listens on another address, that one is bound before the old one is closed. The size
-    /// limits of heads hold for new connections only. `loops` and `spin` cannot change: see
+    /// limits of heads hold for new connections only. `admin`, `loops` and `spin` cannot change: see
     /// [`ReloadReport::needs_restart`].
     ///
     /// Reloads come one after the other. It blocks: do not call it on a loop's thread.
@@ -101,28 +118,49 @@ impl Running {
     /// code that hangs, on a worker or on a loop. It blocks meanwhile.
     #[must_use = "the report names what was cut"]
     pub fn stop(self) -> StopReport {
+        // First and last: whoever watches sees the drain from its beginning to its end.
+        if let Some(admin) = &self.admin {
+            admin.begin_drain();
+        }
         let (serving, drains) = self.live.begin_stop();
         let until = Instant::now() + serving.site.config.shutdown_timeout;
         let ends = self.loops.stop(until);
         let pools = || serving.pools.iter().map(|served| &served.pool);
-        pools().for_each(pontoon_bridge::Pool::begin_shutdown);
+        pools().for_each(Pool::begin_shutdown);
         let left = || until.saturating_duration_since(Instant::now());
         let mut reports: Vec<_> = pools().map(|pool| pool.shutdown(left())).collect();
         reports.extend(drains.into_iter().filter_map(|drain| drain.stop(until)));
         reports.retain(|report| report.still_running > 0);
-        StopReport {
+        let report = StopReport {
             connections_cut: ends.iter().flatten().sum(),
             stuck: reports,
             loops_stuck: ends.iter().filter(|end| end.is_none()).count(),
+        };
+        if let Some(admin) = self.admin {
+            admin.stop();
         }
+        report
     }
 }
 
 /// Names the calls that a pool could not end.
 pub(crate) fn log_left_behind(report: &ShutdownReport) {
-    if report.still_running > 0 {
-        let (name, calls) = (&report.pool, report.still_running);
-        tracing::warn!(pool = %name, calls, "calls that did not return were left behind");
+    if report.still_running == 0 {
+        return;
+    }
+    let (pool, calls) = (&report.pool, report.still_running);
+    tracing::warn!(%pool, calls, "calls that did not return were left behind");
+    for call in &report.calls {
+        let (location, request) = (call.location.as_deref(), call.tag);
+        let (age_seconds, thread_id) = (call.age.as_secs_f64(), call.thread_id);
+        tracing::warn!(
+            %pool,
+            location,
+            request,
+            age_seconds,
+            thread_id,
+            "left behind: {call}"
+        );
     }
 }
 

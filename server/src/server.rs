@@ -1,6 +1,7 @@
 //! The server: pools and locations put together, run on loops, stopped in order.
 
-use crate::app::Shared;
+use crate::admin::Admin;
+use crate::app::{Role, Shared};
 use crate::config::{Config, ServerConfig};
 use crate::error::{Result, ServerError};
 use crate::listener::Listening;
@@ -105,6 +106,18 @@ impl Server {
         self
     }
 
+    /// Where to answer `/livez`, `/readyz` and `/status`, for the operator only: `IP:PORT` or
+    /// `unix:/PATH`; by default nowhere. It has a thread of its own and answers whatever the rest of
+    /// the server does.
+    #[must_use]
+    pub fn admin(mut self, address: impl AsRef<str>) -> Self {
+        match address.as_ref().parse() {
+            Ok(address) => self.config.admin = Some(address),
+            Err(error) => self.bad_address = Some(format!("{error}")),
+        }
+        self
+    }
+
     /// How many event loops to run; by default half as many as there are CPUs, at least one: the
     /// workers need the other half.
     #[must_use]
@@ -146,16 +159,34 @@ impl Server {
     /// running then.
     pub fn start(self) -> Result<Running> {
         let server = self.checked()?;
-        let address = server.config.listen.clone();
+        let admin = server.config.admin.as_ref().map(Admin::start).transpose()?;
+        match server.start_public() {
+            Ok(running) => Ok(running.with_admin(admin)),
+            Err(error) => {
+                if let Some(admin) = admin {
+                    admin.stop();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts all but the admin listener.
+    fn start_public(self) -> Result<Running> {
+        let address = self.config.listen.clone();
         let listening =
             Listening::bind(&address).map_err(|source| ServerError::Listen { address, source })?;
         let address = listening.address().map_err(|source| ServerError::Listen {
-            address: server.config.listen.clone(),
+            address: self.config.listen.clone(),
             source,
         })?;
-        let loops = loop_count(server.config.loops);
-        let (site, pools) = server.build(None)?;
-        let shared = Arc::new(Shared::new(site.config.max_connections, loops));
+        let loops = loop_count(self.config.loops);
+        let (site, pools) = self.build(None)?;
+        let shared = Arc::new(Shared::new(
+            Role::Public,
+            site.config.max_connections,
+            loops,
+        ));
         let started = start_loops(&shared, &site, loops, listening)?;
         let serving = Serving {
             site,
@@ -198,6 +229,7 @@ impl Server {
             &mut config.header_timeout,
             &mut config.keep_alive,
             &mut config.request_timeout,
+            &mut config.body_grace,
             &mut config.send_timeout,
             &mut config.shutdown_timeout,
         ] {
@@ -241,6 +273,11 @@ fn bind_locations(
             })
         };
         let pool = location.pool.as_ref().map(named).transpose()?;
+        if location.share.is_some() && !location.mounted.kind().needs_pool() {
+            return Err(ServerError::Setup(format!(
+                "the location `{path}` runs without a pool, so it can have no share of one: limit it by `max_running`"
+            )));
+        }
         let kept = same_as_before(&location, pool, before, &bound);
         let location = SharedLocation::new(location, pool, max_body_bytes, kept).ok_or_else(|| {
             ServerError::Setup(format!(

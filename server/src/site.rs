@@ -9,12 +9,12 @@
 //! A request holds its `LoopLocation`, so it finishes on what it began with. Each location holds a
 //! [`InUse`] of its mounting: when the last one goes, no request can reach the adapter any more.
 
-use crate::app::Bounded;
 use crate::config::ServerConfig;
 use crate::http::guard::Limits;
 use crate::location::{Identity, Location};
+use crate::places::{LimitKind, Places};
 use crate::router::{RouteError, Router};
-use pontoon_adapters::mount::{Bound, Place, Serve, Submit};
+use pontoon_adapters::mount::{Bound, Serve, Submit};
 use pontoon_bridge::{Pool, drop_quietly};
 use std::rc::Rc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -70,7 +70,6 @@ pub(crate) struct Mounting {
     /// `None` for what a program has mounted: nobody can tell whether two functions are the same.
     identity: Option<Identity>,
     pool: Option<Pool>,
-    running: Option<Arc<Bounded>>,
     bound: Foreign<Bound>,
     /// Disconnected once no location holds it. Never locked by two: only its drain waits.
     unused: Mutex<mpsc::Receiver<()>>,
@@ -79,13 +78,11 @@ pub(crate) struct Mounting {
 impl Mounting {
     /// `None` when the adapter needs a pool and `pool` is none.
     fn new(location: Location, path: &Arc<str>, pool: Option<&Pool>) -> Option<(Self, InUse)> {
-        let needs_pool = location.mounted.kind().needs_pool();
         let (in_use, unused) = mpsc::channel();
         let mounting = Self {
             path: Arc::clone(path),
             identity: location.identity,
             pool: pool.cloned(),
-            running: (!needs_pool).then(|| Arc::new(Bounded::new(location.max_running))),
             bound: Foreign::new(location.mounted.bind(pool)?),
             unused: Mutex::new(unused),
         };
@@ -94,6 +91,11 @@ impl Mounting {
 
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// What runs its calls; `None` for an adapter that needs none.
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
     }
 
     pub(crate) fn runs_on(&self, pool: &Pool) -> bool {
@@ -136,9 +138,11 @@ pub(crate) struct SharedLocation {
     pub(crate) path: Arc<str>,
     pub(crate) methods: Option<Vec<http::Method>>,
     pub(crate) deadline: Duration,
+    /// Whether clients may ask for an earlier one.
+    pub(crate) client_deadline: bool,
     pub(crate) max_body_bytes: usize,
     pub(crate) server_timing: bool,
-    max_running: usize,
+    pub(crate) places: Places,
     pub(crate) mounting: Arc<Mounting>,
     /// After the mounting, so that whoever waits for the last one is the only one to hold it.
     in_use: InUse,
@@ -157,7 +161,8 @@ impl SharedLocation {
         let methods = location.methods.clone();
         let max_body_bytes = location.max_body_bytes.unwrap_or(max_body);
         let (deadline, server_timing) = (location.deadline, location.server_timing);
-        let max_running = location.max_running;
+        let client_deadline = location.client_deadline;
+        let places = places(&location, pool, before)?;
         let (mounting, in_use) = match before {
             Some(before) => {
                 drop_quietly(location);
@@ -172,9 +177,10 @@ impl SharedLocation {
             path,
             methods,
             deadline,
+            client_deadline,
             max_body_bytes,
             server_timing,
-            max_running,
+            places,
             mounting,
             in_use,
         })
@@ -184,25 +190,28 @@ impl SharedLocation {
     pub(crate) fn shares_adapter_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.mounting, &other.mounting)
     }
+}
 
-    /// Holds a mounting that it took over to its own limit.
-    pub(crate) fn apply_limit(&self) {
-        if let Some(running) = &self.mounting.running {
-            running.set_max(self.max_running);
-        }
+/// The limits of a location. The counts go on where the adapter does: its calls are still there.
+/// `None` when the location needs a pool and `pool` is none.
+fn places(
+    location: &Location,
+    pool: Option<&Pool>,
+    before: Option<&SharedLocation>,
+) -> Option<Places> {
+    let mut places = Places::default();
+    if !location.mounted.kind().needs_pool() {
+        places.limit(LimitKind::Running, location.max_running);
+    } else if let Some(share) = location.share {
+        places.limit(LimitKind::Share, share.of(pool?.capacity()));
     }
-
-    /// A place among the location's running calls, where it limits them itself; `Err` when it is
-    /// full.
-    pub(crate) fn enter(&self) -> Result<Option<Place>, ()> {
-        match &self.mounting.running {
-            None => Ok(None),
-            Some(running) => running
-                .enter()
-                .map(|place| Some(Box::new(place) as Place))
-                .ok_or(()),
-        }
+    if let Some(max) = location.max_per_client {
+        places.limit_clients(location.client_key.clone(), max);
     }
+    if let Some(before) = before {
+        places.go_on_from(&before.places);
+    }
+    Some(places)
 }
 
 /// What is served, on one loop.

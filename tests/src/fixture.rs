@@ -1,7 +1,7 @@
 //! A server that belongs to one test.
 
 use pontoon::adapters::registry::Registry;
-use pontoon::config::Config;
+use pontoon::config::{Config, ListenAddress};
 use pontoon::{Running, Server, StopReport};
 use std::net::SocketAddr;
 
@@ -59,6 +59,18 @@ impl Fixture {
         self.running
             .as_ref()
             .expect("runs until `stop` consumes the fixture")
+    }
+
+    /// Where its admin listener is.
+    ///
+    /// # Panics
+    ///
+    /// When it has none on a port.
+    pub fn admin(&self) -> SocketAddr {
+        match self.running().admin_address() {
+            Some(ListenAddress::Tcp(address)) => *address,
+            other => panic!("no admin listener on a port: {other:?}"),
+        }
     }
 
     /// A new connection to it.

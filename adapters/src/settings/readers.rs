@@ -27,6 +27,15 @@ pub enum AutoOr<T> {
     Fixed(T),
 }
 
+/// A setting that is a number, or a part of another number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CountOrPercent {
+    /// So many.
+    Count(i64),
+    /// So many hundredths, 1 to 100.
+    Percent(u8),
+}
+
 impl Settings<'_> {
     /// Any text.
     pub fn string(&mut self, key: &'static str) -> Option<String> {
@@ -93,6 +102,21 @@ impl Settings<'_> {
             Some("auto") => Ok(AutoOr::Auto),
             Some(text) => Err(Rejected::Value(format!("not `{text}`"))),
             None => in_range(integer_of(value)?, &range).map(AutoOr::Fixed),
+        })
+    }
+
+    /// An integer within `range`, or a text such as `"50%"`: 1 to 100 hundredths.
+    pub fn count_or_percent(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<CountOrPercent> {
+        let expected = format!("{}, or \"1%\" to \"100%\"", integer_within(&range));
+        self.read(key, &expected, |value| match value.as_str() {
+            None => in_range(integer_of(value)?, &range).map(CountOrPercent::Count),
+            Some(text) => percent_of(text)
+                .map(CountOrPercent::Percent)
+                .ok_or_else(|| Rejected::Value(format!("not `{text}`"))),
         })
     }
 
@@ -299,6 +323,11 @@ fn integer_within(range: &RangeInclusive<i64>) -> String {
         (start, i64::MAX) => format!("an integer of at least {start}"),
         (start, end) => format!("an integer from {start} to {end}"),
     }
+}
+
+fn percent_of(text: &str) -> Option<u8> {
+    let number = text.strip_suffix('%')?.trim_end();
+    number.parse().ok().filter(|part| (1..=100).contains(part))
 }
 
 fn words_or_duration_within(words: &[&str], range: &RangeInclusive<Duration>) -> String {

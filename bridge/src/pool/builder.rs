@@ -2,9 +2,13 @@
 
 use super::core::Core;
 use super::counters::Counters;
+use super::kinds::Kinds;
+use super::patrol::patrol;
+use super::reserve::Reserve;
 use super::serve::Bound;
 use super::session::SessionKind;
-use super::watchdog::{Watchdog, watch};
+use super::staff::Staff;
+use super::watchdog::{HOOK_THREADS, Watchdog, run_hooks};
 use super::worker::work;
 use super::{Owner, Pool};
 use crate::admission::{Admission, CoDel};
@@ -31,6 +35,9 @@ pub struct PoolBuilder<S = ()> {
     stack_bytes: usize,
     spin: Spin,
     codel: Option<CoDel>,
+    stuck_after: Duration,
+    max_stuck: Option<usize>,
+    interrupts_stuck: bool,
     kind: SessionKind<S>,
 }
 
@@ -43,6 +50,8 @@ impl PoolBuilder {
     pub const DEFAULT_SESSION_IDLE: Duration = Duration::from_secs(60);
     /// A worker's stack unless said otherwise.
     pub const DEFAULT_STACK_BYTES: usize = 2 << 20;
+    /// How long a call may run before it counts as stuck unless said otherwise.
+    pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(10);
     /// More threads than this is a mistake.
     pub const MAX_THREADS: usize = 4096;
 
@@ -55,6 +64,9 @@ impl PoolBuilder {
             stack_bytes: Self::DEFAULT_STACK_BYTES,
             spin: Spin::default(),
             codel: Some(CoDel::default()),
+            stuck_after: Self::DEFAULT_STUCK_AFTER,
+            max_stuck: None,
+            interrupts_stuck: false,
             kind: SessionKind::new(|| Ok::<_, BoxError>(())),
         }
     }
@@ -107,6 +119,33 @@ impl<S: 'static> PoolBuilder<S> {
         self
     }
 
+    /// A call that runs for longer than this is stuck: the log says where its thread is, and a spare
+    /// worker comes in for it; default 10 s. It ends no call by itself.
+    #[must_use]
+    pub fn stuck_after(mut self, stuck_after: Duration) -> Self {
+        self.stuck_after = stuck_after;
+        self
+    }
+
+    /// How many stuck calls are replaced by a spare worker; default: as many as there are
+    /// [`threads`](Self::threads). The spare threads are made at start and sleep until then. With 0
+    /// stuck calls are noted only.
+    #[must_use]
+    pub fn max_stuck(mut self, max_stuck: usize) -> Self {
+        self.max_stuck = Some(max_stuck);
+        self
+    }
+
+    /// Tells a stuck call to stop although its caller still waits: its
+    /// [context](crate::CallContext::is_cancelled) says so, and its session's
+    /// [interrupter](SessionKind::interrupter) is called. Default: no; then it is told when its caller
+    /// leaves or its deadline passes, and not before.
+    #[must_use]
+    pub fn interrupt_stuck(mut self, interrupt: bool) -> Self {
+        self.interrupts_stuck = interrupt;
+        self
+    }
+
     /// Gives each worker a session, opened on that worker on first use. It never leaves its thread
     /// and so need not be `Send`.
     #[must_use]
@@ -128,8 +167,22 @@ impl<S: 'static> PoolBuilder<S> {
             stack_bytes: self.stack_bytes,
             spin: self.spin,
             codel: self.codel,
+            stuck_after: self.stuck_after,
+            max_stuck: self.max_stuck,
+            interrupts_stuck: self.interrupts_stuck,
             kind,
         }
+    }
+
+    /// Workers that come in for stuck ones.
+    fn spare(&self) -> usize {
+        let room = PoolBuilder::MAX_THREADS.saturating_sub(self.threads);
+        self.max_stuck.unwrap_or(self.threads.min(room))
+    }
+
+    /// Workers, spare workers, and the watchdog's threads.
+    fn all_threads(&self) -> usize {
+        self.threads + self.spare() + HOOK_THREADS + 1
     }
 
     fn invalid(&self, problem: String) -> BuildError {
@@ -143,6 +196,7 @@ impl<S: 'static> PoolBuilder<S> {
         BuildError::ThreadRefused {
             pool: self.name.clone(),
             threads: self.threads,
+            spare: self.spare(),
             limit,
         }
     }
@@ -161,7 +215,16 @@ impl<S: 'static> PoolBuilder<S> {
             let max = Spin::MAX;
             return Err(self.invalid(format!("spin for {limit:?}: give at most {max:?}")));
         }
-        match limit_below(self.threads + 1) {
+        if self.threads + self.spare() > PoolBuilder::MAX_THREADS {
+            let (threads, spare, max) = (self.threads, self.spare(), PoolBuilder::MAX_THREADS);
+            return Err(self.invalid(format!(
+                "threads = {threads} and max_stuck = {spare}: give at most {max} together"
+            )));
+        }
+        if self.stuck_after.is_zero() {
+            return Err(self.invalid("stuck_after = 0: every call would be stuck".to_owned()));
+        }
+        match limit_below(self.all_threads()) {
             Some(limit) => Err(self.refused(limit)),
             None => Ok(()),
         }
@@ -176,26 +239,38 @@ impl<S: 'static> PoolBuilder<S> {
     pub fn build(self) -> Result<Pool<S>, BuildError> {
         self.check()?;
         Clock::get().map_err(|error| self.refused(format!("the OS refused one: {error}")))?;
-        let (watchdog, requests) = Watchdog::new(4 * self.threads);
+        let workers = self.threads + self.spare();
+        let (watchdog, calls) = Watchdog::new(4 * workers);
         let threads = self.make_threads()?;
+        let started = Instant::now();
+        let current = || (0..workers).map(|_| Mutex::new(None)).collect();
         let core = Arc::new(Core {
             threads: self.threads,
             session_idle: self.session_idle,
             spin: self.spin,
-            started: Instant::now(),
+            started,
             woken_at_ns: AtomicU64::new(0),
             admission: Admission::new(self.threads, self.max_queue, self.codel),
             queue: Queue::new(self.max_queue),
-            idle: Idle::new(self.threads).into(),
+            idle: Idle::new(workers).into(),
+            reserve: Reserve::new(self.threads).into(),
+            staff: Staff::new(self.threads, self.spare()),
+            kinds: Kinds::default(),
+            current: self.interrupts_stuck.then(current),
             watchdog,
-            ending: Ending::new(self.threads).into(),
+            ending: Ending::new(workers).into(),
             waiting: Mutex::new(()),
             worker_ended: Condvar::new(),
-            counters: Counters::new(self.threads),
+            counters: Counters::new(workers, started),
             name: self.name,
         });
-        threads.execute(move || watch(&requests));
-        for index in 0..self.threads {
+        for _ in 0..HOOK_THREADS {
+            let interrupts = calls.interrupts.clone();
+            threads.execute(move || run_hooks(&interrupts));
+        }
+        let (watched, stuck_after) = (Arc::downgrade(&core), self.stuck_after);
+        threads.execute(move || patrol(&watched, stuck_after, &calls.ended));
+        for index in 0..workers {
             let core = Arc::clone(&core);
             threads.execute(move || work(&core, index));
         }
@@ -210,7 +285,7 @@ impl<S: 'static> PoolBuilder<S> {
     /// `threadpool` makes all its threads at once and panics when the OS refuses one.
     fn make_threads(&self) -> Result<threadpool::ThreadPool, BuildError> {
         let builder = threadpool::Builder::new()
-            .num_threads(self.threads + 1)
+            .num_threads(self.all_threads())
             .thread_name(self.name.clone())
             .thread_stack_size(self.stack_bytes);
         catch_unwind(move || builder.build()).map_err(|panic| {

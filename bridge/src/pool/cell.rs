@@ -16,6 +16,8 @@ use crate::visits::Tended;
 use crossbeam_utils::atomic::AtomicCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Instant;
@@ -27,11 +29,14 @@ pub(crate) struct Cell<S, T, F> {
     slot: Slot<F, Finished<T>, Home>,
     submitted: Instant,
     deadline: Option<Instant>,
+    tag: u64,
     bound: Arc<Bound<S>>,
     span: CallerSpan,
     /// While the work runs, for whoever takes it first: the watchdog, or the worker when it is done.
     /// One word, as a fat pointer cannot be swapped.
     interrupter: AtomicCell<Option<Interrupter>>,
+    /// It is stuck, and is to stop although its caller waits.
+    is_told_to_stop: AtomicBool,
 }
 
 type Interrupter = Box<Box<dyn Interrupt>>;
@@ -62,6 +67,7 @@ where
         bound: Arc<Bound<S>>,
         submitted: Instant,
         deadline: Option<Instant>,
+        tag: u64,
         span: CallerSpan,
         work: F,
     ) -> Self {
@@ -70,9 +76,11 @@ where
             slot: Slot::new(work),
             submitted,
             deadline,
+            tag,
             bound,
             span,
             interrupter: AtomicCell::new(None),
+            is_told_to_stop: AtomicBool::new(false),
         }
     }
 
@@ -153,6 +161,7 @@ where
             return;
         };
         let started = worker.now();
+        worker.begins_job(&self.bound, &self, self.tag, started);
         let verdict = self
             .bound
             .judge(Some(self.submitted), self.deadline, started);
@@ -205,6 +214,11 @@ where
             interrupter.interrupt();
         }
     }
+
+    fn tell_to_stop(&self) {
+        // Relaxed: a hint for code that looks.
+        self.is_told_to_stop.store(true, Relaxed);
+    }
 }
 
 impl<S, T, F> CallCell<T> for Cell<S, T, F>
@@ -256,6 +270,7 @@ where
     F: Send + 'static,
 {
     fn is_cancelled(&self) -> bool {
-        self.slot.is_closed()
+        // Relaxed: a hint for code that looks.
+        self.slot.is_closed() || self.is_told_to_stop.load(Relaxed)
     }
 }

@@ -3,25 +3,36 @@
 use super::counters::Counters;
 use super::ending::Ending;
 use super::idle::Idle;
+use super::kinds::Kinds;
 use super::queue::Queue;
+use super::record::{Record, Running};
+use super::reserve::Reserve;
+use super::running::RunningCall;
+use super::staff::Staff;
 use super::watchdog::Watchdog;
 use super::worker::Job;
 use crate::admission::{Admission, Refusal};
 use crate::error::SubmitError;
+use crate::quiet::drop_quietly;
 use crate::spin::{Spin, cpus, learn_wake_cost, wake_cost};
 use crate::visits::{Crowding, Progress, Tended};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// A call that takes at least this long is learnt from by itself; of shorter ones, one stands for several.
 pub(super) const LONG_CALL: Duration = Duration::from_micros(10);
 
+/// The call that a worker runs.
+type Current = Mutex<Option<Arc<dyn Job>>>;
+
 /// What workers, callers and handles share.
 pub(crate) struct Core {
     pub(super) name: String,
+    /// Workers, without the spare ones.
     pub(super) threads: usize,
     pub(super) session_idle: Duration,
     pub(super) spin: Spin,
@@ -31,6 +42,12 @@ pub(crate) struct Core {
     pub(super) admission: Admission,
     pub(super) queue: Queue,
     pub(super) idle: CachePadded<Idle>,
+    pub(super) reserve: CachePadded<Reserve<Thread>>,
+    pub(super) staff: Staff,
+    pub(super) kinds: Kinds,
+    /// The call that each worker runs, if stuck ones are to be told to stop. Locked for a clone or a
+    /// store.
+    pub(super) current: Option<Vec<Current>>,
     pub(super) watchdog: Watchdog,
     pub(super) ending: CachePadded<Ending>,
     /// Protects nothing but the moment between a look at `ending` and the wait for a change of it;
@@ -53,6 +70,7 @@ impl Core {
     pub(super) fn begin_shutdown(&self) {
         self.ending.begin();
         self.idle.wake_all();
+        self.reserve.end();
     }
 
     /// What the caller is told of a refusal.
@@ -92,9 +110,62 @@ impl Core {
         }
     }
 
-    /// Workers that do not stand idle.
+    /// Workers that do not stand idle, and are not stuck.
     pub(super) fn awake(&self) -> usize {
-        self.threads.saturating_sub(self.idle.count())
+        let out = self.idle.count() + self.staff.stuck();
+        self.reserve.active().saturating_sub(out)
+    }
+
+    /// The location whose call runs.
+    pub(super) fn location_of(&self, running: &Running) -> Option<Arc<str>> {
+        self.kinds.get(running.kind)?.label
+    }
+
+    /// Makes a call reachable for as long as a worker runs it, or no longer.
+    pub(super) fn set_current(&self, worker: usize, job: impl FnOnce() -> Option<Arc<dyn Job>>) {
+        if let Some(current) = &self.current {
+            let mut current = current[worker]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *current, job());
+            drop(current);
+            // It may be the last owner of what the caller gave.
+            drop_quietly(before);
+        }
+    }
+
+    /// Tells a worker's call to stop, if the pool does that.
+    pub(super) fn tell_to_stop(&self, worker: usize, running: &Running) {
+        let Some(current) = &self.current else { return };
+        let current = current[worker]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let job = current.clone();
+        drop(current);
+        // A call is put there before the record says that it runs, and taken away after, so this one
+        // is meant if the record has not changed.
+        if let Some(job) = job
+            && self.counters.of(worker).running().as_ref() == Some(running)
+        {
+            job.tell_to_stop();
+            self.watchdog.interrupt(job);
+        }
+    }
+
+    /// What runs now.
+    pub(super) fn running_calls(&self) -> Vec<RunningCall> {
+        let now = Instant::now();
+        let call = |record: &Record| {
+            let running = record.running()?;
+            Some(RunningCall {
+                location: self.location_of(&running),
+                tag: running.tag,
+                age: record.age(&running, now),
+                thread_id: record.thread_id()?,
+                is_stuck: record.is_stuck(),
+            })
+        };
+        self.counters.records().filter_map(call).collect()
     }
 
     /// Notes when a worker was last woken.

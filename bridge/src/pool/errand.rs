@@ -33,6 +33,7 @@ pub(crate) struct Errand<S, T, M, F, N> {
     /// Unless nobody looked at the clock.
     submitted: Option<Instant>,
     deadline: Option<Instant>,
+    tag: u64,
     bound: Arc<Bound<S>>,
     outlet: Outlet<M>,
     span: CallerSpan,
@@ -42,6 +43,7 @@ impl<S, T, M, F, N> Errand<S, T, M, F, N> {
     pub(crate) fn new(
         bound: Arc<Bound<S>>,
         (submitted, deadline): (Option<Instant>, Option<Instant>),
+        tag: u64,
         work: F,
         outlet: Outlet<M>,
         then: N,
@@ -55,6 +57,7 @@ impl<S, T, M, F, N> Errand<S, T, M, F, N> {
             content: Mutex::new(Content::Work(work, then)),
             submitted,
             deadline,
+            tag,
             bound,
             outlet,
             span,
@@ -141,6 +144,7 @@ where
         } else {
             worker.roughly_now()
         };
+        worker.begins(&self.bound, self.tag, started);
         let verdict = self.bound.judge(self.submitted, self.deadline, started);
         if let Err(Unrun(error)) = verdict {
             drop_quietly(work);

@@ -1,6 +1,7 @@
 //! Foreign code in a worker's session: what it panics with does not get out.
 
 use super::core::Core;
+use super::eintr;
 use super::session::{Session, SessionKind};
 use super::worker::Worker;
 use crate::admission::{Typical, Unwanted};
@@ -20,8 +21,17 @@ pub(crate) struct Bound<S> {
     pub(crate) typical: Typical,
 }
 
-impl<S> Bound<S> {
+impl<S: 'static> Bound<S> {
     pub(crate) fn new(core: Arc<Core>, kind: SessionKind<S>) -> Self {
+        let known = kind.known();
+        if known.takes_eintr
+            && let Err(error) = eintr::install()
+        {
+            let pool = core.name();
+            tracing::warn!(pool, %error, "another handler of SIGURG is in the way: the system calls of \
+                stuck calls are not ended");
+        }
+        core.kinds.add(known);
         Self {
             core,
             kind,
@@ -44,6 +54,12 @@ impl<S> Bound<S> {
             Unwanted::Expired => Unrun(CallError::DeadlineExceeded { running: false }),
             Unwanted::Refused(refusal) => Unrun(CallError::Rejected(core.refused(refusal))),
         })
+    }
+}
+
+impl<S> Drop for Bound<S> {
+    fn drop(&mut self) {
+        self.core.kinds.remove(self.kind.id);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a worker keeps between calls, by kind; never leaves its thread.
 
+use super::kinds::Known;
 use crate::call::Interrupt;
 use crate::error::BoxError;
 use crate::quiet::drop_quietly;
@@ -16,18 +17,21 @@ type Interrupter<S> = Box<dyn Fn(&S) -> Option<Box<dyn Interrupt>> + Send + Sync
 
 /// How sessions of one kind are opened, checked and interrupted. One pool may serve several kinds.
 pub struct SessionKind<S> {
-    id: u64,
+    /// Never 0.
+    pub(super) id: u64,
     /// Sessions know by it whether anybody can still use them.
     alive: Arc<()>,
     open: Open<S>,
     check: Option<Check<S>>,
     interrupter: Option<Interrupter<S>>,
+    label: Option<Arc<str>>,
+    takes_eintr: bool,
 }
 
 impl<S: 'static> SessionKind<S> {
     /// A kind whose sessions are opened by `open`, on the worker, on first use.
     pub fn new<E: Into<BoxError>>(open: impl Fn() -> Result<S, E> + Send + Sync + 'static) -> Self {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Self {
             // Relaxed: only uniqueness counts.
             id: NEXT_ID.fetch_add(1, Relaxed),
@@ -35,6 +39,8 @@ impl<S: 'static> SessionKind<S> {
             open: Box::new(move || open().map_err(Into::into)),
             check: None,
             interrupter: None,
+            label: None,
+            takes_eintr: false,
         }
     }
 
@@ -57,6 +63,31 @@ impl<S: 'static> SessionKind<S> {
     ) -> Self {
         self.interrupter = Some(Box::new(interrupter));
         self
+    }
+
+    /// What its calls are called in the log and in [`Pool::running`](crate::Pool::running), such as the
+    /// path of a location.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// The library gives up when a system call of its own ends with `EINTR`: a stuck call gets a signal
+    /// (`SIGURG`) that does so, at each look of the pool's patrol. Off unless this is called: most
+    /// libraries just try again, and some break.
+    #[must_use]
+    pub fn ends_on_eintr(mut self) -> Self {
+        self.takes_eintr = true;
+        self
+    }
+
+    pub(super) fn known(&self) -> Known {
+        Known {
+            id: self.id,
+            label: self.label.clone(),
+            takes_eintr: self.takes_eintr,
+        }
     }
 
     pub(crate) fn is_interruptible(&self) -> bool {

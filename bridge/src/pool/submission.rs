@@ -25,6 +25,7 @@ pub struct Submission<'pool, S, F> {
     pool: &'pool Pool<S>,
     work: F,
     deadline: Option<Instant>,
+    tag: u64,
 }
 
 impl<'pool, S: 'static, F> Submission<'pool, S, F> {
@@ -33,6 +34,7 @@ impl<'pool, S: 'static, F> Submission<'pool, S, F> {
             pool,
             work,
             deadline: None,
+            tag: 0,
         }
     }
 
@@ -45,6 +47,13 @@ impl<'pool, S: 'static, F> Submission<'pool, S, F> {
             // Beyond the end of time: as good as none.
             None => self,
         }
+    }
+
+    /// A number of the caller's own, such as a request's, by which the log and
+    /// [`Pool::running`](crate::Pool::running) name the call; 0, the default, is none.
+    pub fn tag(mut self, tag: u64) -> Self {
+        self.tag = tag;
+        self
     }
 
     /// As [`deadline`](Self::deadline), at a point in time: a request's deadline counts from its
@@ -79,7 +88,14 @@ where
             return Call::refused(refused);
         }
         let bound = Arc::clone(&self.pool.bound);
-        let cell = Arc::new(Cell::new(bound, submitted, self.deadline, span, self.work));
+        let cell = Arc::new(Cell::new(
+            bound,
+            submitted,
+            self.deadline,
+            self.tag,
+            span,
+            self.work,
+        ));
         core.queue_up(Arc::clone(&cell) as Arc<dyn Job>);
         match here {
             Some(here) => here.look_after(core),
@@ -140,7 +156,7 @@ where
         let bound = Arc::clone(&self.pool.bound);
         let outlet = inbox.outlet();
         let times = (submitted, self.deadline);
-        let errand = Errand::new(bound, times, self.work, outlet, then, span);
+        let errand = Errand::new(bound, times, self.tag, self.work, outlet, then, span);
         core.queue_up(Arc::new(errand));
         inbox.look_after(core);
         Ok(())

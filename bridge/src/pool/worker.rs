@@ -2,13 +2,17 @@
 
 use super::claimant::{Claimant, Next, Waiting};
 use super::core::{Core, LONG_CALL};
+use super::eintr;
+use super::reserve::Order;
 use super::serve::Bound;
 use super::session::Sessions;
 use crate::call::Posts;
 use crate::inbox::chain::Pushed;
 use crate::quiet::drop_quietly;
 use crate::spin::{Patience, cpus};
+use crate::visits::Tended;
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::gettid;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -21,8 +25,10 @@ pub(crate) trait Job: Send + Sync {
     fn shut_down(self: Arc<Self>);
     /// Whether its caller left while it waited.
     fn is_husk(&self) -> bool;
-    /// The caller of this running call left: stop it, on the watchdog's thread.
+    /// The caller of this running call left, or it is stuck: stop it, on a thread of the watchdog.
     fn interrupt(&self);
+    /// Has the call's context say that it is to stop.
+    fn tell_to_stop(&self) {}
 }
 
 /// Of calls shorter than [`LONG_CALL`], one in so many is learnt from.
@@ -66,6 +72,25 @@ impl Worker {
         self.ended.take().unwrap_or_else(Instant::now)
     }
 
+    /// Foreign code gets the thread, for a call.
+    pub(crate) fn begins<S>(&self, bound: &Bound<S>, tag: u64, now: Instant) {
+        let record = bound.core.counters.of(self.index);
+        record.begins(bound.kind.id, tag, now);
+    }
+
+    /// As [`begins`](Self::begins), for a call that may be told to stop until it is over.
+    pub(crate) fn begins_job<S>(
+        &self,
+        bound: &Bound<S>,
+        job: &Arc<impl Job + 'static>,
+        tag: u64,
+        now: Instant,
+    ) {
+        let current = || Some(Arc::clone(job) as Arc<dyn Job>);
+        bound.core.set_current(self.index, current);
+        self.begins(bound, tag, now);
+    }
+
     /// A moment not long ago, for a call whose times nobody wants to know.
     pub(crate) fn roughly_now(&mut self) -> Instant {
         *self.last_look.get_or_insert_with(Instant::now)
@@ -89,7 +114,7 @@ impl Worker {
         let is_fresh = !std::mem::take(&mut self.closed_a_session);
         self.ended = is_fresh.then_some(ended);
         self.last_look = self.ended;
-        core.counters.call_completed(self.index);
+        core.counters.of(self.index).call_completed();
         let service = ended.saturating_duration_since(began);
         if service >= LONG_CALL || self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) {
             core.admission.learn(service);
@@ -103,7 +128,7 @@ impl Worker {
             self.last_look = None;
         }
         self.ended = None;
-        core.counters.call_completed(self.index);
+        core.counters.of(self.index).call_completed();
     }
 
     /// Notes how the loop was to which an outcome has gone.
@@ -124,24 +149,64 @@ impl Worker {
     }
 
     fn run(&mut self, core: &Core, job: Arc<dyn Job>) {
-        core.counters.set_busy(self.index, true);
         // A panic that got here would end the thread, and with it a worker for good.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(core, self))) {
             drop_quietly(panic);
         }
+        self.foreign_code_ended(core);
         self.calls = self.calls.wrapping_add(1);
         if self.calls.is_multiple_of(CALLS_PER_TIDYING) {
             self.forget_the_time();
-            self.tidy(Instant::now());
+            self.tidy(core, Instant::now());
         }
-        core.counters.set_busy(self.index, false);
-        core.counters.sessions_open(self.index, self.sessions.len());
+    }
+
+    fn foreign_code_ended(&self, core: &Core) {
+        let record = core.counters.of(self.index);
+        record.sessions_open(self.sessions.len());
+        if record.returns() {
+            core.came_back(self.index);
+        }
+        core.set_current(self.index, || None);
+    }
+
+    /// Runs what closes sessions.
+    fn close(&mut self, core: &Core, now: Instant, close: impl FnOnce(&mut Sessions)) {
+        core.counters.of(self.index).begins(0, 0, now);
+        close(&mut self.sessions);
+        self.foreign_code_ended(core);
+    }
+
+    /// Leaves for the reserve, if there are too many workers, and waits there; whether it takes calls
+    /// again then.
+    fn leave_if_too_many(&mut self, core: &Core) -> bool {
+        if !core.reserve.is_overstaffed() || !core.reserve.retire(self.index, thread::current()) {
+            return true;
+        }
+        if !core.queue.is_empty() {
+            Tended::work_was_queued(core);
+        }
+        self.forget_the_time();
+        self.posts.let_go();
+        self.close(core, Instant::now(), Sessions::close_all);
+        self.wait_in_reserve(core)
+    }
+
+    /// Waits for the call to work, or for the pool's end; whether it is the call.
+    fn wait_in_reserve(&self, core: &Core) -> bool {
+        loop {
+            match core.reserve.order(self.index) {
+                Order::Come => return true,
+                Order::End => return false,
+                Order::Stay => thread::park(),
+            }
+        }
     }
 
     /// Closes sessions that idled too long, and puts the signal mask right, which foreign code may
     /// have changed.
-    fn tidy(&mut self, now: Instant) {
-        self.sessions.close_idle(now);
+    fn tidy(&mut self, core: &Core, now: Instant) {
+        self.close(core, now, |sessions| sessions.close_idle(now));
         block_signals();
     }
 
@@ -166,20 +231,14 @@ impl Worker {
                 if !core.idle.step_off(self.index) {
                     return true;
                 }
-                core.counters.set_busy(self.index, true);
-                self.tidy(now);
-                core.counters.set_busy(self.index, false);
-                core.counters.sessions_open(self.index, self.sessions.len());
+                self.tidy(core, now);
                 return false;
             }
         }
     }
 
     fn end(&mut self, core: &Core) {
-        core.counters.set_busy(self.index, true);
-        self.sessions.close_all();
-        core.counters.set_busy(self.index, false);
-        core.counters.sessions_open(self.index, 0);
+        self.close(core, Instant::now(), Sessions::close_all);
         core.worker_ended();
     }
 }
@@ -217,12 +276,17 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
     block_signals();
     let mut claimant = Claimant::new(&core.idle, index, thread::current());
     let mut worker = Worker::new(core, index);
+    core.counters.of(index).thread_began(gettid().as_raw());
+    let is_spare = index >= core.threads;
+    let waits = is_spare && core.reserve.stand_by(index, thread::current());
+    let mut is_active = !waits || worker.wait_in_reserve(core);
     let mut searched = false;
-    loop {
+    while is_active {
         let may_search = || !std::mem::replace(&mut searched, true) && worker.may_search(core);
         match claimant.next(&**core, may_search) {
             Next::Run(job) => {
                 worker.run(core, job);
+                is_active = worker.leave_if_too_many(core);
                 searched = false;
             }
             Next::Search => worker.search(core),
@@ -238,8 +302,8 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
     worker.end(core);
 }
 
-/// Blocks every signal that can be blocked, except those that a thread raises by its own fault:
-/// signals are for the thread that waits for them.
+/// Blocks every signal that can be blocked, except those that a thread raises by its own fault, and the
+/// one that ends its system calls: other signals are for the thread that waits for them.
 pub(crate) fn block_signals() {
     let mut blocked = SigSet::all();
     for synchronous in [
@@ -250,6 +314,7 @@ pub(crate) fn block_signals() {
         Signal::SIGTRAP,
         Signal::SIGABRT,
         Signal::SIGSYS,
+        eintr::SIGNAL,
     ] {
         blocked.remove(synchronous);
     }

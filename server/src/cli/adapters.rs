@@ -76,7 +76,7 @@ fn describe(spec: &AdapterSpec, out: &mut dyn Write) -> io::Result<()> {
 /// Whether a key of the location's can stand beside such an adapter.
 fn applies(key: &KeySpec, kind: Kind) -> bool {
     match key.name {
-        "pool" => kind.needs_pool(),
+        "pool" | "share" => kind.needs_pool(),
         "max_running" => !kind.needs_pool(),
         _ => true,
     }

@@ -19,6 +19,10 @@ pub const KEEP_ALIVE_DEFAULT: &str = "75s";
 pub const REQUEST_TIMEOUT_DEFAULT: &str = "30s";
 /// How long a client may go without reading any of its response.
 pub const SEND_TIMEOUT_DEFAULT: &str = "30s";
+/// The bytes that a client must send or read per second.
+pub const MIN_RATE_DEFAULT: &str = "240";
+/// How long a body may come more slowly than that.
+pub const BODY_GRACE_DEFAULT: &str = "5s";
 /// The longest request line.
 pub const MAX_REQUEST_LINE_DEFAULT: &str = "8KiB";
 /// The most that a request's head may have.
@@ -48,6 +52,8 @@ pub const MAX_RUNNING_DEFAULT: &str = "1024";
 pub(super) const LOOPS: RangeInclusive<i64> = 1..=1024;
 /// File descriptors run out long before the upper end.
 pub(super) const MAX_CONNECTIONS: RangeInclusive<i64> = 1..=10_000_000;
+/// Zero is no rate at all.
+pub(super) const MIN_RATE: RangeInclusive<u64> = 0..=1 << 30;
 pub(super) const MAX_REQUEST_LINE: RangeInclusive<u64> = 256..=1 << 20;
 /// The HTTP library needs a buffer of 8 KiB.
 pub(super) const MAX_HEADER_BYTES: RangeInclusive<u64> = 8 << 10..=16 << 20;
@@ -58,6 +64,9 @@ pub(super) const MAX_QUEUE: RangeInclusive<i64> = 0..=1_000_000;
 /// Below this, foreign code overruns its stack; above, 4096 workers fill the address space.
 pub(super) const STACK_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 30;
 pub(super) const MAX_RUNNING: RangeInclusive<i64> = 1..=1_000_000;
+/// Up to what the largest pool has.
+pub(super) const SHARE: RangeInclusive<i64> = 1..=1_004_096;
+pub(super) const MAX_PER_CLIENT: RangeInclusive<i64> = 1..=1_000_000;
 /// A zero would end everything at once; a day is longer than any client waits.
 pub(super) const TIMEOUT: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
@@ -77,6 +86,11 @@ pub const SERVER_KEYS: &[KeySpec] = &[
         "listen",
         "address",
         "where to accept connections: IP:PORT or unix:/PATH",
+    ),
+    KeySpec::optional(
+        "admin",
+        "address",
+        "where /livez, /readyz and /status are answered, for the operator only; off without it",
     ),
     KeySpec::with_default(
         "loops",
@@ -115,10 +129,28 @@ pub const SERVER_KEYS: &[KeySpec] = &[
         "how long a client may take to send a request's body",
     ),
     KeySpec::with_default(
+        "min_body_rate",
+        "size",
+        MIN_RATE_DEFAULT,
+        "bytes per second at which a body must come on average; a slower one is answered 408; 0: any rate",
+    ),
+    KeySpec::with_default(
+        "body_grace",
+        "duration",
+        BODY_GRACE_DEFAULT,
+        "how long a body may come more slowly than min_body_rate",
+    ),
+    KeySpec::with_default(
         "send_timeout",
         "duration",
         SEND_TIMEOUT_DEFAULT,
         "how long a client may go without reading any of its response",
+    ),
+    KeySpec::with_default(
+        "min_send_rate",
+        "size",
+        MIN_RATE_DEFAULT,
+        "bytes per second at which a response must be read on average, once send_timeout is over; 0: any rate",
     ),
     KeySpec::with_default(
         "max_request_line",
@@ -229,6 +261,12 @@ pub const LOCATION_KEYS: &[KeySpec] = &[
         DEADLINE_DEFAULT,
         "how long a call may take, queueing included; later it is answered 504",
     ),
+    KeySpec::with_default(
+        "client_deadline",
+        "boolean",
+        "true",
+        "whether X-Request-Timeout and grpc-timeout of a client may shorten the deadline",
+    ),
     KeySpec::optional(
         "max_body",
         "size",
@@ -245,5 +283,21 @@ pub const LOCATION_KEYS: &[KeySpec] = &[
         "integer",
         MAX_RUNNING_DEFAULT,
         "calls that run at once, for adapters without a pool; further ones are answered 503",
+    ),
+    KeySpec::optional(
+        "share",
+        "integer or percentage",
+        "the places of its pool, running and waiting, that its calls may take; further ones are answered 503",
+    ),
+    KeySpec::optional(
+        "max_per_client",
+        "integer",
+        "calls that one client may have running or waiting here; further ones are answered 429",
+    ),
+    KeySpec::with_default(
+        "client_key",
+        "\"address\" or \"header:NAME\"",
+        "\"address\"",
+        "what makes a client: its address (of IPv6 the first 64 bits), or a header that a proxy sets",
     ),
 ];

@@ -18,6 +18,16 @@ pub(super) fn count(
     usize::try_from(count).ok()
 }
 
+/// A count within its range of a key that is there.
+pub(super) fn optional_count(
+    settings: &mut Settings<'_>,
+    key: &'static str,
+    range: RangeInclusive<i64>,
+) -> Option<usize> {
+    let count = settings.integer(key, range)?;
+    usize::try_from(count).ok()
+}
+
 /// A duration within its range, or its default.
 pub(super) fn duration(
     settings: &mut Settings<'_>,

@@ -17,6 +17,16 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+impl ListenAddress {
+    /// Whether it names one place, and not any port that is free.
+    pub(super) fn is_fixed(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.port() != 0,
+            Self::Unix(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,6 @@
 //! `[[location]]`: its own keys, and the keys of its adapter in the same table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -9,9 +9,12 @@ use pontoon_adapters::mount::Mounted;
 use pontoon_adapters::registry::{AdapterSpec, Kind, Registry};
 use pontoon_adapters::settings::{Diagnostic, Fingerprint, Settings, did_you_mean, nearest};
 
+use super::clients::{self, Clients};
 use super::limits::{count, duration, size_within};
 use super::path::Paths;
+use super::share::share;
 use super::{keys, methods};
+use crate::{ClientKey, Share};
 
 /// A path with an adapter on it.
 pub struct LocationConfig {
@@ -27,6 +30,8 @@ pub struct LocationConfig {
     pub pool: Option<String>,
     /// How long a call may take, queueing included.
     pub deadline: Duration,
+    /// Whether clients may ask for an earlier deadline.
+    pub client_deadline: bool,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// Whether responses carry `Server-Timing`.
@@ -36,6 +41,12 @@ pub struct LocationConfig {
     /// What the location says at the adapter's own keys. A reload keeps the adapter of a location, and
     /// with it its sessions, while this and the adapter's name stay.
     pub settings: Fingerprint,
+    /// How much of the pool the calls may take; `None` is all.
+    pub share: Option<Share>,
+    /// Calls that one client may have running or waiting; `None` is any number.
+    pub max_per_client: Option<usize>,
+    /// By what clients are told apart.
+    pub client_key: ClientKey,
     /// The adapter, made and not yet started.
     pub mounted: Mounted,
 }
@@ -57,7 +68,11 @@ pub(super) struct Surroundings<'a> {
     pub(super) registry: &'a Registry,
     pub(super) pools: Vec<&'a str>,
     pub(super) pools_in_use: BTreeSet<String>,
+    /// How many calls may be in each pool that is right.
+    pub(super) pool_places: BTreeMap<&'a str, usize>,
     pub(super) paths: Paths,
+    /// Whether clients come through a Unix socket, and so without an address.
+    pub(super) on_unix_socket: bool,
     /// `None` where the server's own value is wrong.
     pub(super) max_body_bytes: Option<usize>,
 }
@@ -70,8 +85,10 @@ pub(super) fn read(
     let methods = methods::read(settings);
     let path = around.paths.read(settings, &methods);
     let deadline = duration(settings, "deadline", keys::TIMEOUT);
+    let client_deadline = settings.boolean_or_default("client_deadline");
     let max_body_bytes = max_body(settings, around.max_body_bytes);
     let server_timing = settings.boolean_or_default("server_timing");
+    let clients = clients::read(settings, around.on_unix_socket);
     let spec = adapter(settings, around.registry);
     let Some(spec) = spec else {
         // Which keys are right depends on the adapter: only clear slips can be told.
@@ -83,9 +100,14 @@ pub(super) fn read(
     };
     let pool = pool(settings, around, spec);
     let max_running = max_running(settings, spec);
+    let share = share(settings, spec, pool.as_ref(), &around.pool_places);
     settings.allow(spec.keys);
     settings.reject_unknown_keys();
     let mounted = build(settings, spec);
+    let Clients {
+        key: client_key,
+        max: max_per_client,
+    } = clients?;
     Some(LocationConfig {
         path: path?,
         methods: methods?,
@@ -93,10 +115,14 @@ pub(super) fn read(
         kind: spec.kind,
         pool: pool?,
         deadline: deadline?,
+        client_deadline: client_deadline?,
         max_body_bytes: max_body_bytes?,
         server_timing: server_timing?,
         max_running: max_running?,
         settings: settings.fingerprint(spec.keys),
+        share: share?,
+        max_per_client,
+        client_key,
         mounted: mounted?,
     })
 }

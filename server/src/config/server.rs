@@ -13,6 +13,8 @@ use super::{ListenAddress, Overrides, keys};
 pub struct ServerConfig {
     /// Where to accept connections.
     pub listen: ListenAddress,
+    /// Where health and status are answered; nowhere without it.
+    pub admin: Option<ListenAddress>,
     /// How many event loops to run.
     pub loops: AutoOr<usize>,
     /// How long a loop that has run out of work may look for more before it sleeps; in the file
@@ -26,8 +28,16 @@ pub struct ServerConfig {
     pub keep_alive: Duration,
     /// How long a client may take to send a request's body.
     pub request_timeout: Duration,
+    /// The bytes of a body that a client must send per second, on average since the head; 0 for any
+    /// number.
+    pub min_body_rate: usize,
+    /// How long a body may come more slowly.
+    pub body_grace: Duration,
     /// How long a client may go without reading any of its response.
     pub send_timeout: Duration,
+    /// The bytes of a response that a client must read per second, on average since it was first
+    /// waited for, once `send_timeout` is over; 0 for any number.
+    pub min_send_rate: usize,
     /// The longest request line.
     pub max_request_line_bytes: usize,
     /// The largest request head.
@@ -51,26 +61,34 @@ impl Default for ServerConfig {
 /// Reads all keys, whatever is wrong with some of them.
 pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ServerConfig> {
     let listen = listen(settings, overrides);
+    let admin = admin(settings, listen.as_ref());
     let loops = loops(settings);
     let spin = spin(settings, Some(Spin::Auto));
     let max_connections = count(settings, "max_connections", keys::MAX_CONNECTIONS);
     let header_timeout = duration(settings, "header_timeout", keys::TIMEOUT);
     let keep_alive = duration(settings, "keep_alive", keys::TIMEOUT);
     let request_timeout = duration(settings, "request_timeout", keys::TIMEOUT);
+    let min_body_rate = size(settings, "min_body_rate", keys::MIN_RATE);
+    let body_grace = duration(settings, "body_grace", keys::TIMEOUT);
     let send_timeout = duration(settings, "send_timeout", keys::TIMEOUT);
+    let min_send_rate = size(settings, "min_send_rate", keys::MIN_RATE);
     let max_request_line_bytes = size(settings, "max_request_line", keys::MAX_REQUEST_LINE);
     let max_header_bytes = size(settings, "max_header_bytes", keys::MAX_HEADER_BYTES);
     let max_body_bytes = size(settings, "max_body", keys::MAX_BODY);
     let shutdown_timeout = duration(settings, "shutdown_timeout", keys::SHUTDOWN_TIMEOUT);
     Some(ServerConfig {
         listen: listen?,
+        admin: admin?,
         loops: loops?,
         spin: spin?,
         max_connections: max_connections?,
         header_timeout: header_timeout?,
         keep_alive: keep_alive?,
         request_timeout: request_timeout?,
+        min_body_rate: min_body_rate?,
+        body_grace: body_grace?,
         send_timeout: send_timeout?,
+        min_send_rate: min_send_rate?,
         max_request_line_bytes: max_request_line_bytes?,
         max_header_bytes: max_header_bytes?,
         max_body_bytes: max_body_bytes?,
@@ -93,6 +111,30 @@ fn listen(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<ListenAd
         Ok(address) => Some(overrides.listen.clone().unwrap_or(address)),
         Err(error) => {
             settings.invalid("listen", error.to_string());
+            None
+        }
+    }
+}
+
+/// The outer `None` is a recorded error.
+fn admin(
+    settings: &mut Settings<'_>,
+    listen: Option<&ListenAddress>,
+) -> Option<Option<ListenAddress>> {
+    if !settings.contains("admin") {
+        return Some(None);
+    }
+    match settings.string("admin")?.parse::<ListenAddress>() {
+        Ok(address) if address.is_fixed() && Some(&address) == listen => {
+            let error = Diagnostic::error("`admin` is the address that the public comes to");
+            let help =
+                "give it a port of its own, as in \"127.0.0.1:9090\": it is for the operator only";
+            settings.report("admin", error.help(help));
+            None
+        }
+        Ok(address) => Some(Some(address)),
+        Err(error) => {
+            settings.invalid("admin", error.to_string());
             None
         }
     }

@@ -1,10 +1,12 @@
 //! The task of one connection: hyper, the clock, the last word, the close.
 
+use super::pace::MinRate;
 use super::service::Service;
 use super::socket::Socket;
 use super::wire::{HyperIo, Overdue, Patience, Wire};
 use crate::access_log::{Outcome, Record};
-use crate::app::{BoundedPlace, LiveTask, LoopApp};
+use crate::app::{LiveTask, LoopApp};
+use crate::bounded::BoundedPlace;
 use crate::http::guard::Limits;
 use crate::problem::Problem;
 use http::StatusCode;
@@ -77,7 +79,7 @@ fn poll(
         }
         match ready!(clock.poll(app, wire, context)) {
             // The service answers it, once hyper has told it.
-            Overdue::Body => wire.set_body_overdue(),
+            overdue @ (Overdue::Body | Overdue::BodyRate { .. }) => wire.set_body_overdue(overdue),
             overdue => return Poll::Ready(Ended::Overdue(overdue)),
         }
     }
@@ -117,7 +119,15 @@ fn patience(app: &LoopApp) -> Patience {
         idle: config.keep_alive,
         head: config.header_timeout,
         body: config.request_timeout,
+        body_rate: MinRate {
+            bytes_per_second: config.min_body_rate,
+            grace: config.body_grace,
+        },
         send: config.send_timeout,
+        send_rate: MinRate {
+            bytes_per_second: config.min_send_rate,
+            grace: config.send_timeout,
+        },
     }
 }
 
@@ -138,7 +148,11 @@ fn due(app: &LoopApp, wire: &Wire) -> Option<(Instant, Overdue)> {
 async fn close(app: &LoopApp, wire: &Wire, ended: Ended) {
     match ended {
         // The body's is the service's to answer; see `poll`.
-        Ended::Overdue(Overdue::Send | Overdue::Body) => return,
+        Ended::Overdue(Overdue::Body | Overdue::BodyRate { .. }) => return,
+        Ended::Overdue(Overdue::Send) => {
+            tracing::debug!("a client that did not read its response in time was cut");
+            return;
+        }
         Ended::Overdue(Overdue::Head) => {
             let detail = "the request's head did not arrive in time";
             let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, detail);
@@ -164,7 +178,8 @@ async fn close(app: &LoopApp, wire: &Wire, ended: Ended) {
 /// Answers a request that hyper never saw.
 async fn refuse(app: &LoopApp, wire: &Wire, problem: Problem) {
     let (id, peer) = (app.shared.next_request_id(), wire.socket.peer());
-    let mut record = Record::of_unread(id, Instant::now(), peer, Outcome::Refused);
+    let record = Record::of_unread(id, Instant::now(), peer, Outcome::Refused);
+    let mut record = record.for_role(app.shared.role);
     record.status = Some(problem.status());
     let bytes = problem.into_bytes();
     record.sent_bytes = bytes.len() as u64;

@@ -1,7 +1,8 @@
 //! What becomes of one request: route, body, call, response.
 
+use super::deadline::Deadline;
 use super::exchange::{Exchange, ResponseBody};
-use super::wire::Wire;
+use super::wire::{Overdue, Wire};
 use crate::access_log::{Outcome, Record};
 use crate::app::LoopApp;
 use crate::problem::Problem;
@@ -27,9 +28,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 
-/// When to try a full location again; its library tells nothing about how fast it drains.
-const RETRY_LOCATION: Duration = Duration::from_secs(1);
-
 /// hyper's view of the server: one for each connection.
 pub(super) struct Service {
     pub(super) app: Rc<LoopApp>,
@@ -48,7 +46,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
         let (parts, body) = request.into_parts();
         let peer = self.wire.socket.peer();
         let record = Record::new(id, arrived, peer, &parts.method, &parts.uri);
-        let exchange = Exchange::new(&self.wire, record);
+        let exchange = Exchange::new(&self.wire, record.for_role(app.shared.role));
         let span = tracing::info_span!("request", id);
         let respond = async move { Ok(respond(&app, exchange, parts, body).await) };
         if span.is_disabled() {
@@ -92,20 +90,22 @@ async fn answer(
     drop(site);
     exchange.record.location = Some(std::sync::Arc::clone(&location.shared.path));
     exchange.server_timing = location.shared.server_timing;
-    let deadline = exchange.record.arrived + location.shared.deadline;
+    let deadline = Deadline::of(&parts.headers, &location.shared, exchange.record.arrived)?;
     let body = if exchange.body_unread {
         let max = location.shared.max_body_bytes;
-        let limit = deadline.saturating_duration_since(Instant::now());
-        let collected = timeout(limit, collect(body, max, &exchange.wire)).await;
-        collected.unwrap_or_else(|_| Err(body_too_slow()))?
+        let collected = timeout(deadline.left(), collect(body, max, &exchange.wire)).await;
+        collected.unwrap_or_else(|_| Err(deadline.passed_in_body()))?
     } else {
         Bytes::new()
     };
     exchange.body_unread = false;
-    let place = location.shared.enter().map_err(|()| {
-        exchange.record.outcome = Outcome::Rejected;
-        Problem::unavailable("this location runs as many calls as it may", RETRY_LOCATION)
-    })?;
+    if deadline.is_hopeless() {
+        exchange.record.outcome = Outcome::TimedOut;
+        return Err(deadline.passed(false));
+    }
+    let peer = exchange.wire.socket.peer();
+    let place = location.shared.places.enter(peer, &parts.headers);
+    let place = place.inspect_err(|_| exchange.record.outcome = Outcome::Rejected)?;
     // Until there is an outcome, being dropped means that the client left.
     exchange.record.outcome = Outcome::Cancelled;
     let request = Request::from_parts(parts, body);
@@ -114,7 +114,7 @@ async fn answer(
         request,
         params,
         request_id,
-        deadline: Some(deadline),
+        deadline: Some(deadline.at),
         place,
     };
     call(&location, job, deadline, &mut exchange.record).await
@@ -176,9 +176,14 @@ impl Collected {
     }
 }
 
-/// 408: within `request_timeout`, and within the location's deadline, a body is there.
-fn body_too_slow() -> Problem {
-    let detail = "the request's body did not arrive in time";
+/// 408: within `request_timeout` a body is there, and it comes no slower than `min_body_rate`.
+fn body_too_slow(overdue: Overdue) -> Problem {
+    let detail = match overdue {
+        Overdue::BodyRate { bytes_per_second } => format!(
+            "the request's body came too slowly: at less than {bytes_per_second} bytes per second"
+        ),
+        _ => "the request's body did not arrive in time".to_owned(),
+    };
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
@@ -187,8 +192,8 @@ fn cut_short(wire: &Wire, error: &hyper::Error) -> Problem {
     if let Some(violation) = wire.body_violation() {
         return Problem::new(violation.status, violation.to_string());
     }
-    if wire.is_body_overdue() {
-        return body_too_slow();
+    if let Some(overdue) = wire.body_overdue() {
+        return body_too_slow(overdue);
     }
     let detail = format!("the request's body could not be read: {error}");
     Problem::new(StatusCode::BAD_REQUEST, detail)
@@ -198,7 +203,7 @@ fn cut_short(wire: &Wire, error: &hyper::Error) -> Problem {
 async fn call(
     location: &LoopLocation,
     job: Job,
-    deadline: Instant,
+    deadline: Deadline,
     record: &mut Record,
 ) -> Result<Response, Problem> {
     let outcome = match location.target() {
@@ -216,7 +221,10 @@ async fn call(
             let path = &location.shared.path;
             tracing::warn!(location = %path, error = %Chain(&**source), "no session");
         }
-        Problem::of_error(&error.into())
+        match error {
+            CallError::DeadlineExceeded { running } => deadline.passed(running),
+            error => Problem::of_error(&error.into()),
+        }
     })?;
     match outcome {
         Ok(response) => {
@@ -238,13 +246,12 @@ async fn call(
 async fn serve_here(
     serve: &dyn Serve,
     job: Job,
-    deadline: Instant,
+    deadline: Deadline,
     record: &mut Record,
 ) -> Result<Result<Response, Error>, CallError> {
     let began = Instant::now();
-    let limit = deadline.saturating_duration_since(began);
     let served = AssertUnwindSafe(serve.serve(job)).catch_unwind();
-    let outcome = timeout(limit, served).await;
+    let outcome = timeout(deadline.left(), served).await;
     record.timings = Timings {
         service: began.elapsed(),
         ..Timings::default()

@@ -2,6 +2,7 @@
 //! connection waits for what.
 
 use super::guard::{Guard, Limits, Phase, Violation};
+use super::pace::MinRate;
 use super::socket::Socket;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::cell::{Cell, RefCell};
@@ -24,7 +25,9 @@ pub(crate) struct Patience {
     pub(crate) idle: Duration,
     pub(crate) head: Duration,
     pub(crate) body: Duration,
+    pub(crate) body_rate: MinRate,
     pub(crate) send: Duration,
+    pub(crate) send_rate: MinRate,
 }
 
 /// What a connection waits for too long.
@@ -36,7 +39,9 @@ pub(crate) enum Overdue {
     Head,
     /// The rest of a body.
     Body,
-    /// The client, to read its response.
+    /// The rest of a body, which comes at less than this rate.
+    BodyRate { bytes_per_second: usize },
+    /// The client, to read its response, or to read it faster.
     Send,
 }
 
@@ -48,16 +53,29 @@ pub(crate) struct Wire {
     /// The phase that the clock below is for.
     phase: Cell<Phase>,
     phase_since: Cell<Instant>,
+    /// Read from the socket since then.
+    phase_bytes: Cell<u64>,
     /// Since when the socket takes no more of the response.
     send_blocked_since: Cell<Option<Instant>>,
+    /// Since when the client's pace decides how fast the response goes out.
+    sending: Cell<Option<Sending>>,
     /// A request is with the service, or its response is on the way.
     in_flight: Cell<bool>,
     /// The client was too slow with its body: hyper is told that the input has ended.
-    body_overdue: Cell<bool>,
+    body_overdue: Cell<Option<Overdue>>,
     /// The client has ended its side.
     ended: Cell<bool>,
     /// hyper's task, while it waits for input.
     reader: RefCell<Option<Waker>>,
+}
+
+/// A response that the client has not read as fast as it was written.
+#[derive(Debug, Clone, Copy)]
+struct Sending {
+    /// When the socket took no more for the first time.
+    since: Instant,
+    /// What it has taken since.
+    bytes: u64,
 }
 
 impl Wire {
@@ -67,9 +85,11 @@ impl Wire {
             guard: RefCell::new(Guard::new(limits)),
             phase: Cell::new(Phase::Idle),
             phase_since: Cell::new(Instant::now()),
+            phase_bytes: Cell::new(0),
             send_blocked_since: Cell::new(None),
+            sending: Cell::new(None),
             in_flight: Cell::new(false),
-            body_overdue: Cell::new(false),
+            body_overdue: Cell::new(None),
             ended: Cell::new(false),
             reader: RefCell::default(),
         })
@@ -112,12 +132,13 @@ impl Wire {
             .cloned()
     }
 
-    pub(crate) fn is_body_overdue(&self) -> bool {
+    /// In what way the body of the request under way is overdue, if it is.
+    pub(crate) fn body_overdue(&self) -> Option<Overdue> {
         self.body_overdue.get()
     }
 
-    pub(crate) fn set_body_overdue(&self) {
-        self.body_overdue.set(true);
+    pub(crate) fn set_body_overdue(&self, overdue: Overdue) {
+        self.body_overdue.set(Some(overdue));
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -127,11 +148,15 @@ impl Wire {
     /// What the connection waits for, and until when; `None` while the library is at work.
     pub(crate) fn due(&self, patience: &Patience) -> Option<(Instant, Overdue)> {
         if let Some(since) = self.send_blocked_since.get() {
-            return Some((since + patience.send, Overdue::Send));
+            let due = since + patience.send;
+            return Some((
+                self.send_pace_due(patience).unwrap_or(due).min(due),
+                Overdue::Send,
+            ));
         }
         let since = self.phase_since.get();
         match self.phase.get() {
-            Phase::Body if !self.body_overdue.get() => Some((since + patience.body, Overdue::Body)),
+            Phase::Body if self.body_overdue.get().is_none() => Some(self.body_due(patience)),
             _ if self.in_flight.get() => None,
             Phase::Idle => Some((since + patience.idle, Overdue::Idle)),
             Phase::Head => Some((since + patience.head, Overdue::Head)),
@@ -139,11 +164,29 @@ impl Wire {
         }
     }
 
+    fn body_due(&self, patience: &Patience) -> (Instant, Overdue) {
+        let since = self.phase_since.get();
+        match patience.body_rate.limit(self.phase_bytes.get()) {
+            Some(limit) if limit < patience.body => {
+                let bytes_per_second = patience.body_rate.bytes_per_second;
+                (since + limit, Overdue::BodyRate { bytes_per_second })
+            }
+            _ => (since + patience.body, Overdue::Body),
+        }
+    }
+
+    fn send_pace_due(&self, patience: &Patience) -> Option<Instant> {
+        let sending = self.sending.get()?;
+        let limit = patience.send_rate.limit(sending.bytes)?;
+        Some(sending.since + limit)
+    }
+
     fn note_phase(&self) {
         let phase = self.guard.borrow().phase();
         if phase != self.phase.get() {
             self.phase.set(phase);
             self.phase_since.set(Instant::now());
+            self.phase_bytes.set(0);
         }
     }
 
@@ -177,7 +220,7 @@ impl Wire {
                 self.note_phase();
                 return Poll::Ready(Ok(()));
             }
-            if self.guard.borrow().violation().is_some() || self.body_overdue.get() {
+            if self.guard.borrow().violation().is_some() || self.body_overdue.get().is_some() {
                 // In a head, nothing is in flight (the guard lets one message through at a time),
                 // so hyper just ends. In a body, the service learns that it is cut short.
                 self.note_phase();
@@ -197,6 +240,7 @@ impl Wire {
                 Poll::Ready(Ok::<_, io::Error>((read, passed)))
             });
             let (read, passed) = ready!(read)?;
+            self.phase_bytes.set(self.phase_bytes.get() + read as u64);
             self.note_phase();
             if read == 0 {
                 self.ended.set(true);
@@ -209,8 +253,12 @@ impl Wire {
     }
 
     fn note_sent(&self, wrote: &Poll<io::Result<usize>>) {
+        let mut sending = self.sending.get();
         match wrote {
-            Poll::Ready(_) => {
+            Poll::Ready(taken) => {
+                if let Some(sending) = &mut sending {
+                    sending.bytes += *taken.as_ref().unwrap_or(&0) as u64;
+                }
                 if self.send_blocked_since.take().is_some() && self.phase.get() == Phase::Idle {
                     // The client has only now got some of the response that made it idle.
                     self.phase_since.set(Instant::now());
@@ -219,8 +267,10 @@ impl Wire {
             Poll::Pending => {
                 let since = self.send_blocked_since.get().unwrap_or_else(Instant::now);
                 self.send_blocked_since.set(Some(since));
+                sending.get_or_insert(Sending { since, bytes: 0 });
             }
         }
+        self.sending.set(sending);
     }
 }
 
@@ -263,7 +313,9 @@ impl Write for HyperIo {
         true
     }
 
+    /// hyper has written all that it had.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.sending.set(None);
         Poll::Ready(Ok(()))
     }
 

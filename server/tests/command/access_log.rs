@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::process::{Process, sleeper};
+use super::process::{ConfigFile, Process, sleeper};
+use pontoon_tests::client::Connection;
 use pontoon_tests::wait::eventually;
 
 /// The fields of the first access line with this status.
@@ -106,4 +107,37 @@ fn a_head_that_was_refused_has_a_line_too() {
     let fields = line(&server, 400);
     assert_eq!(fields["outcome"], "refused");
     assert_eq!(fields.get("uri"), None);
+}
+
+#[test]
+fn a_probe_of_the_admin_listener_is_no_news() {
+    let server = ConfigFile::new(
+        "listen = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\n[pool.p]\nthreads = 1\n\
+         [[location]]\npath = '/'\nadapter = 'echo'\npool = 'p'\n",
+    );
+    let server = server.serve();
+    let admin = server.err_line("the admin listener's address", |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let fields = &line["fields"];
+        let is_it = fields["message"] == "the admin listener is up";
+        is_it.then(|| fields["address"].as_str().unwrap().parse().unwrap())
+    });
+    for (bytes, status) in [
+        (&b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"[..], 200),
+        (b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+    ] {
+        let mut client = Connection::open(admin);
+        client.send(bytes);
+        assert_eq!(client.read_response("GET").status, status);
+    }
+    // Lines come in order, so this one is the first.
+    let mut client = server.connect();
+    client.send_request("GET", "/", &[], b"");
+    assert_eq!(client.read_response("GET").status, 200);
+    let first = server.err_line("an access line", |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        (line["target"] == pontoon::ACCESS_LOG).then(|| line["fields"].clone())
+    });
+    assert_eq!(first["location"], "/", "{first}");
 }

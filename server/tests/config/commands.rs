@@ -143,10 +143,17 @@ keys of every location:
         spin.is_some_and(|line| line.contains(" \"auto\", \"off\" or duration  optional ")),
         "{out}"
     );
-    assert!(!out.contains("max_running"), "{out}");
+    assert!(
+        !out.contains("max_running") && out.contains("\n  share "),
+        "{out}"
+    );
     let (_, out, _) = run_adapters(Some("echo"));
     assert!(
         out.contains("\n  max_running ") && !out.contains("\n  pool "),
+        "{out}"
+    );
+    assert!(
+        out.contains("\n  max_per_client ") && !out.contains("\n  share "),
         "{out}"
     );
 }

@@ -130,6 +130,18 @@ fn limits_are_told_in_the_units_of_the_file() {
             "`spin` must be \"auto\", \"off\" or a duration from 1us to 10ms, not a boolean",
         ),
         (
+            "min_send_rate = '2GiB'",
+            "`min_send_rate` must be from 0 to 1GiB, not 2GiB",
+        ),
+        (
+            "min_body_rate = '240B/s'",
+            "`min_body_rate` is not a size: `240B/s`",
+        ),
+        (
+            "body_grace = 5",
+            "`body_grace` is a duration and needs a unit, 5 has none",
+        ),
+        (
             "keep_alive = '75'",
             "`keep_alive` is a duration and needs a unit, 75 has none",
         ),

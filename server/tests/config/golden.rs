@@ -110,6 +110,138 @@ pontoon.toml: 2 errors"#,
 }
 
 #[test]
+fn an_admin_listener_in_the_wrong_place_is_shown() {
+    let location = "[[location]]\npath = \"/\"\nadapter = \"echo\"\n";
+    assert_shown(
+        &format!("listen = \"127.0.0.1:8080\"\nadmin = \"127.0.0.1:8080\"\n{location}"),
+        r#"
+error: `admin` is the address that the public comes to
+ --> pontoon.toml:2:9
+  |
+2 | admin = "127.0.0.1:8080"
+  |         ^^^^^^^^^^^^^^^^
+  |
+  = help: give it a port of its own, as in "127.0.0.1:9090": it is for the operator only
+
+pontoon.toml: 1 error"#,
+    );
+    assert_shown(
+        &format!("listen = \"127.0.0.1:8080\"\nadmn = \":9090\"\nadmin = \":9090\"\n{location}"),
+        r#"
+error: unknown key `admn`
+ --> pontoon.toml:2:1
+  |
+2 | admn = ":9090"
+  | ^^^^
+  |
+  = help: did you mean `admin`?
+
+error: cannot listen on `:9090`: the IP address is missing: 127.0.0.1 for this machine only, 0.0.0.0 for all its networks
+ --> pontoon.toml:3:9
+  |
+3 | admin = ":9090"
+  |         ^^^^^^^
+
+pontoon.toml: 2 errors"#,
+    );
+}
+
+#[test]
+fn limits_of_a_location_are_shown_with_what_may_be() {
+    assert_shown(
+        r#"listen = "127.0.0.1:8080"
+[pool.db]
+threads = 2
+max_queue = 6
+
+[[location]]
+path = "/a"
+adapter = "store"
+pool = "db"
+database = "a.db"
+query = "SELECT 1"
+share = 9
+client_key = "adress"
+max_per_client = 0
+
+[[location]]
+path = "/b"
+adapter = "store"
+pool = "db"
+database = "a.db"
+query = "SELECT 1"
+share = "150%"
+max_per_clients = 4
+
+[[location]]
+path = "/c"
+adapter = "echo"
+share = "50%"
+client_key = "address"
+client_deadline = "no"
+"#,
+        r#"
+error: `share` is 9, and the whole pool `db` has 8 places
+  --> pontoon.toml:12:9
+   |
+12 | share = 9
+   |         ^
+   |
+   = help: a pool has `threads` and `max_queue` together; for a part of it write "50%"
+
+error: `adress` does not tell clients apart: write "address", or "header:NAME"
+  --> pontoon.toml:13:14
+   |
+13 | client_key = "adress"
+   |              ^^^^^^^^
+
+error: `max_per_client` must be an integer from 1 to 1000000, not 0
+  --> pontoon.toml:14:18
+   |
+14 | max_per_client = 0
+   |                  ^
+
+error: `share` must be an integer from 1 to 1004096, or "1%" to "100%", not `150%`
+  --> pontoon.toml:22:9
+   |
+22 | share = "150%"
+   |         ^^^^^^
+
+error: unknown key `max_per_clients`
+  --> pontoon.toml:23:1
+   |
+23 | max_per_clients = 4
+   | ^^^^^^^^^^^^^^^
+   |
+   = help: did you mean `max_per_client`?
+
+error: `share` is for adapters with a pool
+  --> pontoon.toml:28:9
+   |
+28 | share = "50%"
+   |         ^^^^^
+   |
+   = help: remove it; `max_running` bounds the calls of this location
+
+error: `client_key` does nothing without `max_per_client`
+  --> pontoon.toml:29:14
+   |
+29 | client_key = "address"
+   |              ^^^^^^^^^
+   |
+   = help: add `max_per_client`, the calls that one client may have running or waiting
+
+error: `client_deadline` must be true or false, not text
+  --> pontoon.toml:30:19
+   |
+30 | client_deadline = "no"
+   |                   ^^^^
+
+pontoon.toml: 8 errors"#,
+    );
+}
+
+#[test]
 fn an_unknown_adapter_comes_with_the_nearest() {
     assert_shown(
         r#"listen = "127.0.0.1:8080"

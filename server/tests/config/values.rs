@@ -5,7 +5,7 @@ use std::time::Duration;
 use pontoon::config::{
     Config, LOCATION_KEYS, ListenAddress, Overrides, POOL_KEYS, SERVER_KEYS, ServerConfig,
 };
-use pontoon::{Server, Spin};
+use pontoon::{ClientKey, Server, Share, Spin};
 use pontoon_adapters::registry::Kind;
 use pontoon_adapters::settings::{AutoOr, KeySpec};
 
@@ -19,13 +19,17 @@ fn an_absent_key_means_its_documented_default() {
     let config = parse(MINIMAL).unwrap();
     let expected = ServerConfig {
         listen: "127.0.0.1:8080".parse().unwrap(),
+        admin: None,
         loops: AutoOr::Auto,
         spin: Spin::Auto,
         max_connections: 10_000,
         header_timeout: Duration::from_secs(10),
         keep_alive: Duration::from_secs(75),
         request_timeout: Duration::from_secs(30),
+        min_body_rate: 240,
+        body_grace: Duration::from_secs(5),
         send_timeout: Duration::from_secs(30),
+        min_send_rate: 240,
         max_request_line_bytes: 8 << 10,
         max_header_bytes: 32 << 10,
         max_body_bytes: 1 << 20,
@@ -36,11 +40,14 @@ fn an_absent_key_means_its_documented_default() {
     assert_eq!((location.adapter, location.kind), ("echo", Kind::Loop));
     assert_eq!((&location.methods, &location.pool), (&None, &None));
     assert_eq!(location.deadline, Duration::from_secs(30));
+    assert!(location.client_deadline);
     assert_eq!(
         (location.max_body_bytes, location.server_timing),
         (1 << 20, false)
     );
     assert_eq!(location.max_running, Some(1024));
+    assert_eq!((location.share, location.max_per_client), (None, None));
+    assert_eq!(location.client_key, ClientKey::Address);
 
     let config = parse(&format!("{MINIMAL}[pool.db]\n")).unwrap();
     let pool = &config.pools[0];
@@ -54,10 +61,13 @@ fn what_the_file_says_is_what_the_server_gets() {
     let config = parse(
         r#"
         listen = "unix:/run/pontoon.sock"
+        admin = "127.0.0.1:9090"
         loops = 2
         spin = "20us"
         max_connections = 500
         keep_alive = "1m 30s"
+        min_body_rate = "1KiB"
+        min_send_rate = 0
         max_body = "2MiB"
         shutdown_timeout = "0s"
         [pool.db]
@@ -71,6 +81,10 @@ fn what_the_file_says_is_what_the_server_gets() {
         adapter = "store"
         pool = "db"
         deadline = "250ms"
+        client_deadline = false
+        share = 4
+        max_per_client = 2
+        client_key = "header:X-Api-Key"
         server_timing = true
         database = "users.db"
         query = "SELECT 1"
@@ -88,9 +102,12 @@ fn what_the_file_says_is_what_the_server_gets() {
         config.server.listen,
         ListenAddress::Unix("/run/pontoon.sock".into())
     );
+    assert_eq!(config.server.admin, "127.0.0.1:9090".parse().ok());
     assert_eq!(config.server.loops, AutoOr::Fixed(2));
     assert_eq!(config.server.spin, Spin::For(Duration::from_micros(20)));
     assert_eq!(config.server.keep_alive, Duration::from_secs(90));
+    let rates = (config.server.min_body_rate, config.server.min_send_rate);
+    assert_eq!(rates, (1024, 0));
     assert_eq!(config.server.shutdown_timeout, Duration::ZERO);
     let pool = &config.pools[0];
     assert_eq!(
@@ -114,6 +131,10 @@ fn what_the_file_says_is_what_the_server_gets() {
         (users.deadline, users.server_timing),
         (Duration::from_millis(250), true)
     );
+    assert!(!users.client_deadline && upload.client_deadline);
+    assert_eq!(users.share, Some(Share::Calls(4)));
+    assert_eq!(users.max_per_client, Some(2));
+    assert_eq!(users.client_key.to_string(), "header:x-api-key");
     assert_eq!(
         users.max_body_bytes,
         2 << 20,
@@ -185,6 +206,25 @@ fn a_byte_order_mark_and_windows_line_ends_are_no_mistake() {
 }
 
 #[test]
+fn a_share_may_be_a_part_and_clients_of_a_unix_socket_have_no_address() {
+    let text = |key: &str| {
+        format!(
+            "listen = 'unix:/tmp/x'\n[pool.db]\n[[location]]\npath = '/'\nadapter = 'store'\n\
+             pool = 'db'\ndatabase = 'a'\nquery = 'b'\nshare = '25 %'\nmax_per_client = 1\n{key}\n"
+        )
+    };
+    let config = parse(&text("")).unwrap();
+    assert_eq!(config.locations[0].share, Some(Share::Percent(25)));
+    let warnings = config.warnings.render(false);
+    assert!(
+        warnings.contains("have no address: all of them count as one"),
+        "{warnings}"
+    );
+    let config = parse(&text("client_key = 'header:X-Real-IP'")).unwrap();
+    assert_eq!(config.warnings.diagnostics(), []);
+}
+
+#[test]
 fn a_pool_that_no_location_uses_is_a_warning() {
     let config = parse(&format!("{MINIMAL}[pool.spare]\n")).unwrap();
     let warnings = config.warnings.render(false);
@@ -212,8 +252,9 @@ fn every_documented_key_is_read() {
     assert_read(SERVER_KEYS, str::to_owned);
     assert_read(POOL_KEYS, |line| format!("{MINIMAL}[pool.db]\n{line}"));
     // The `adapter` key decides which others are read, so it stays but when it is the one.
-    assert_read(LOCATION_KEYS, |line| match line.starts_with("adapter") {
-        true => format!("[[location]]\n{line}"),
-        false => format!("[[location]]\nadapter = 'echo'\n{line}"),
+    assert_read(LOCATION_KEYS, |line| match line.split(' ').next() {
+        Some("adapter") => format!("[[location]]\n{line}"),
+        Some("share") => format!("[[location]]\nadapter = 'store'\n{line}"),
+        _ => format!("[[location]]\nadapter = 'echo'\n{line}"),
     });
 }

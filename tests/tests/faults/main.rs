@@ -9,6 +9,7 @@ mod deadlines;
 mod extremes;
 mod full;
 mod panics;
+mod shares;
 mod slow_clients;
 mod stopping;
 

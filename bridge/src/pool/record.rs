@@ -1,0 +1,133 @@
+//! What each worker says of itself, on cache lines of its own: it is written around every call, and
+//! read by the watchdog and by whoever wants to know what runs.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
+use std::time::{Duration, Instant};
+
+/// One worker's record. Only the worker writes it, but for `is_stuck`.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// The pool's start, from which `since_ns` counts.
+    epoch: Instant,
+    /// Since when foreign code has the thread; 0 = it does not.
+    since_ns: AtomicU64,
+    /// The kind of the session that the call runs in; 0 = it is no call, but sessions are closed.
+    kind: AtomicU64,
+    /// The caller's own number for the call; 0 = none was given.
+    tag: AtomicU64,
+    /// Calls that ran to their end.
+    completed: AtomicU64,
+    sessions: AtomicUsize,
+    /// The operating system's number for the thread; 0 = it has not begun.
+    thread_id: AtomicI32,
+    /// The watchdog counts this worker as stuck.
+    is_stuck: AtomicBool,
+}
+
+/// What foreign code has a worker's thread for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) kind: u64,
+    pub(super) tag: Option<u64>,
+    since_ns: u64,
+}
+
+impl Record {
+    pub(super) fn new(epoch: Instant) -> Self {
+        Self {
+            epoch,
+            since_ns: AtomicU64::new(0),
+            kind: AtomicU64::new(0),
+            tag: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            sessions: AtomicUsize::new(0),
+            thread_id: AtomicI32::new(0),
+            is_stuck: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn thread_began(&self, thread_id: i32) {
+        // Relaxed: a statistic with one writer, as all that follows but `is_stuck`.
+        self.thread_id.store(thread_id, Relaxed);
+    }
+
+    /// The OS's number for the worker's thread; `None` before it began.
+    pub(super) fn thread_id(&self) -> Option<i32> {
+        // Relaxed: as above.
+        Some(self.thread_id.load(Relaxed)).filter(|id| *id != 0)
+    }
+
+    /// Foreign code gets the thread, for a call of `kind`, or with 0 to close sessions.
+    pub(super) fn begins(&self, kind: u64, tag: u64, now: Instant) {
+        // Relaxed, Relaxed: published by the store below.
+        self.kind.store(kind, Relaxed);
+        self.tag.store(tag, Relaxed);
+        let since = now.saturating_duration_since(self.epoch).as_nanos();
+        let since_ns = u64::try_from(since).unwrap_or(u64::MAX).max(1);
+        // Release: partner of the Acquire in `running`.
+        self.since_ns.store(since_ns, Release);
+    }
+
+    /// Foreign code has given the thread back. True if it was counted as stuck meanwhile.
+    pub(super) fn returns(&self) -> bool {
+        // Relaxed: as above.
+        self.since_ns.store(0, Relaxed);
+        // Relaxed: the watchdog comes by again and sees what this look was too early for.
+        self.is_stuck.load(Relaxed)
+    }
+
+    /// What foreign code has the thread for now.
+    pub(super) fn running(&self) -> Option<Running> {
+        // Acquire: partner of the Release in `begins`. If the next call began meanwhile the answer is
+        // a mixture of two calls that are both new.
+        let since_ns = self.since_ns.load(Acquire);
+        (since_ns != 0).then(|| Running {
+            // Relaxed, Relaxed: ordered by the Acquire.
+            kind: self.kind.load(Relaxed),
+            tag: Some(self.tag.load(Relaxed)).filter(|tag| *tag != 0),
+            since_ns,
+        })
+    }
+
+    /// How long it has run.
+    pub(super) fn age(&self, running: &Running, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch)
+            .saturating_sub(Duration::from_nanos(running.since_ns))
+    }
+
+    /// Counts the worker as stuck, or no longer; whether that is news. Under the lock of whoever
+    /// counts.
+    pub(super) fn set_stuck(&self, is_stuck: bool) -> bool {
+        // Relaxed, Relaxed: written under a lock only.
+        let before = self.is_stuck.load(Relaxed);
+        self.is_stuck.store(is_stuck, Relaxed);
+        before != is_stuck
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        // Relaxed: a hint.
+        self.is_stuck.load(Relaxed)
+    }
+
+    pub(super) fn call_completed(&self) {
+        // Relaxed, Relaxed: as above.
+        self.completed
+            .store(self.completed.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub(super) fn completed(&self) -> u64 {
+        // Relaxed: as above.
+        self.completed.load(Relaxed)
+    }
+
+    pub(super) fn sessions_open(&self, count: usize) {
+        // Relaxed: as above.
+        self.sessions.store(count, Relaxed);
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        // Relaxed: as above.
+        self.sessions.load(Relaxed)
+    }
+}

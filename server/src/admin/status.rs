@@ -1,0 +1,82 @@
+//! `/status`: what the server does, in numbers. The names of the fields are documented in
+//! `docs/admin.md` and stay.
+
+use super::answer;
+use super::state::State;
+use crate::places::LimitKind;
+use crate::site::SharedLocation;
+use http::{Method, StatusCode};
+use pontoon_adapters::Response;
+use pontoon_bridge::Pool;
+use serde_json::{Map, Value, json};
+
+/// The page.
+pub(super) fn page(state: &State) -> Response {
+    let mut document = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "state": state.phase().name(),
+        "uptime_seconds": state.uptime().as_secs_f64(),
+    });
+    if let Some(overview) = state.overview() {
+        let (open, max) = overview.connections();
+        let pools = overview.pools();
+        let pools: Map<_, _> = pools
+            .iter()
+            .map(|one| (one.name().to_owned(), pool(one)))
+            .collect();
+        let locations = overview.locations();
+        let locations: Vec<_> = locations.iter().map(|one| location(one)).collect();
+        document["loops"] = overview.loops().len().into();
+        document["connections"] = json!({ "open": open, "max": max });
+        document["pools"] = pools.into();
+        document["locations"] = locations.into();
+    }
+    answer(StatusCode::OK, &document)
+}
+
+fn pool(pool: &Pool) -> Value {
+    let stats = pool.stats();
+    json!({
+        "threads": stats.threads,
+        "capacity": pool.capacity(),
+        "idle": stats.idle,
+        "in_flight": stats.in_flight,
+        "submitted": stats.submitted,
+        "refused": stats.refused,
+        "shed": stats.shed,
+        "overloaded": stats.is_overloaded,
+        "completed": stats.completed,
+        "panicked": stats.panicked,
+        "expired": stats.expired,
+        "cancelled": stats.cancelled,
+        "late": stats.late,
+        "sessions": stats.sessions,
+        "sessions_opened": stats.sessions_opened,
+    })
+}
+
+fn location(location: &SharedLocation) -> Value {
+    let methods = location.methods.as_ref();
+    let methods = methods.map(|all| all.iter().map(Method::as_str).collect::<Vec<_>>());
+    let pool = location.mounting.pool().map(Pool::name);
+    let mut document = json!({ "path": &*location.path, "methods": methods, "pool": pool });
+    if let Some(limit) = location.places.limit_stats() {
+        let kind = match limit.kind {
+            LimitKind::Share => "share",
+            LimitKind::Running => "max_running",
+        };
+        document[kind] = json!({
+            "max": limit.max,
+            "in_flight": limit.inside,
+            "refused": limit.refused,
+        });
+    }
+    if let Some(clients) = location.places.per_client() {
+        document["max_per_client"] = json!({
+            "max": clients.max(),
+            "clients": clients.clients(),
+            "refused": clients.refused(),
+        });
+    }
+    document
+}
