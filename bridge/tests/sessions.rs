@@ -310,3 +310,49 @@ fn a_session_whose_kind_is_gone_makes_room_for_the_next_one_that_is_opened() {
     let number = outcome(stays.call(|session| session.number).submit());
     assert_eq!(number.unwrap(), 0, "the one that is used stays");
 }
+
+/// Hangs until the gate opens.
+struct Hangs(Gate);
+
+impl Interrupt for Hangs {
+    fn time_limit(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn interrupt(&self) {
+        self.0.pass();
+    }
+}
+
+#[test]
+fn an_interrupt_hook_that_hangs_keeps_no_other_one_waiting() {
+    let (hooks, calls) = (Gate::default(), Gate::default());
+    let hang = hooks.clone();
+    let is_first = AtomicBool::new(true);
+    let (say, heard) = mpsc::channel();
+    let kind = SessionKind::new(|| Ok::<_, BoxError>(Flag::default()));
+    let kind = kind.interrupter(move |cancelled: &Flag| {
+        let hook: Box<dyn Interrupt> = match is_first.swap(false, SeqCst) {
+            true => Box::new(Hangs(hang.clone())),
+            false => Box::new(Cancel {
+                cancelled: Arc::clone(cancelled),
+                ran_on: say.clone(),
+            }),
+        };
+        Some(hook)
+    });
+    let pool = Pool::named("hangs").threads(2).session_kind(kind);
+    let pool = pool.build().unwrap();
+    for running in 1..=2 {
+        let at_gate = calls.clone();
+        let call = pool.call(move |_| at_gate.pass()).submit();
+        calls.wait_for(running);
+        drop(call);
+        if running == 1 {
+            hooks.wait_for(1);
+        }
+    }
+    heard.recv_timeout(PATIENCE).unwrap();
+    calls.open();
+    hooks.open();
+}

@@ -77,9 +77,16 @@ impl fmt::Debug for CallContext {
 
 /// Stops a running call from another thread, as `PQcancel` or `KILL QUERY` do.
 ///
-/// It runs on the pool's watchdog thread, never on a loop, and may block there. A session whose
-/// interrupt was fired is not used again: a cancel that arrives late would hit the next call.
+/// It runs on one of the pool's two threads for that, never on a loop, and may block there. A session
+/// whose interrupt was fired is not used again: a cancel that arrives late would hit the next call.
 pub trait Interrupt: Send + Sync {
+    /// How long [`interrupt`](Self::interrupt) may take; default 1 s. When it takes longer the log says
+    /// so: as long as both threads hang, no other call of the pool can be interrupted. It is best to
+    /// give what it waits for, such as a connection, the same limit.
+    fn time_limit(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     /// Asks the session's running call to stop.
     fn interrupt(&self);
 }

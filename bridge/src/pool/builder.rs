@@ -8,7 +8,7 @@ use super::reserve::Reserve;
 use super::serve::Bound;
 use super::session::SessionKind;
 use super::staff::Staff;
-use super::watchdog::{HOOK_THREADS, Watchdog, run_hooks};
+use super::watchdog::{HOOK_THREADS, Watchdog};
 use super::worker::work;
 use super::{Owner, Pool};
 use crate::admission::{Admission, CoDel};
@@ -240,9 +240,9 @@ impl<S: 'static> PoolBuilder<S> {
         self.check()?;
         Clock::get().map_err(|error| self.refused(format!("the OS refused one: {error}")))?;
         let workers = self.threads + self.spare();
-        let (watchdog, calls) = Watchdog::new(4 * workers);
         let threads = self.make_threads()?;
         let started = Instant::now();
+        let (watchdog, ended) = Watchdog::new(4 * workers, started);
         let current = || (0..workers).map(|_| Mutex::new(None)).collect();
         let core = Arc::new(Core {
             threads: self.threads,
@@ -264,12 +264,11 @@ impl<S: 'static> PoolBuilder<S> {
             counters: Counters::new(workers, started),
             name: self.name,
         });
-        for _ in 0..HOOK_THREADS {
-            let interrupts = calls.interrupts.clone();
-            threads.execute(move || run_hooks(&interrupts));
+        for index in 0..HOOK_THREADS {
+            threads.execute(core.watchdog.hook_thread(index));
         }
         let (watched, stuck_after) = (Arc::downgrade(&core), self.stuck_after);
-        threads.execute(move || patrol(&watched, stuck_after, &calls.ended));
+        threads.execute(move || patrol(&watched, stuck_after, &ended));
         for index in 0..workers {
             let core = Arc::clone(&core);
             threads.execute(move || work(&core, index));

@@ -3,10 +3,9 @@
 use super::core::Core;
 use super::serve::{Around, Bound, CallerSpan, Clock, Unrun, serve_in};
 use super::session::Session;
-use super::worker::{Job, Worker};
+use super::worker::{Interrupter, Job, Worker};
 use crate::call::{
-    CallCell, CallContext, Cancellation, Closed, Finished, Home, Interrupt, Left, Posts, Refused,
-    Slot, settle,
+    CallCell, CallContext, Cancellation, Closed, Finished, Home, Left, Posts, Refused, Slot, settle,
 };
 use crate::error::CallError;
 use crate::inbox::chain::Pushed;
@@ -33,13 +32,10 @@ pub(crate) struct Cell<S, T, F> {
     bound: Arc<Bound<S>>,
     span: CallerSpan,
     /// While the work runs, for whoever takes it first: the watchdog, or the worker when it is done.
-    /// One word, as a fat pointer cannot be swapped.
     interrupter: AtomicCell<Option<Interrupter>>,
     /// It is stuck, and is to stop although its caller waits.
     is_told_to_stop: AtomicBool,
 }
-
-type Interrupter = Box<Box<dyn Interrupt>>;
 
 // SAFETY: `Cell` is `repr(C)`, its header comes first and is made for `Arc<Self>` in `new`; the only
 // envelope of a cell is made when it completes, which it does once.
@@ -208,11 +204,9 @@ where
         self.slot.is_closed()
     }
 
-    fn interrupt(&self) {
-        // Taken only while the call runs: the worker takes it back when the call returns.
-        if let Some(interrupter) = self.interrupter.take() {
-            interrupter.interrupt();
-        }
+    fn take_interrupter(&self) -> Option<Interrupter> {
+        // There only while the call runs: the worker takes it back when the call returns.
+        self.interrupter.take()
     }
 
     fn tell_to_stop(&self) {

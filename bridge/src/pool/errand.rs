@@ -4,7 +4,7 @@
 use super::core::Core;
 use super::serve::{Bound, CallerSpan, Clock, Plain, Unrun, serve_in};
 use super::session::Session;
-use super::worker::{Job, Worker};
+use super::worker::{Interrupter, Job, Worker};
 use crate::call::{CallContext, Posts};
 use crate::error::CallError;
 use crate::inbox::Mailbox;
@@ -183,5 +183,7 @@ where
         false
     }
 
-    fn interrupt(&self) {}
+    fn take_interrupter(&self) -> Option<Interrupter> {
+        None
+    }
 }

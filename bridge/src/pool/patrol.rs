@@ -10,6 +10,7 @@
 use super::core::Core;
 use super::eintr;
 use super::record::Running;
+use super::watchdog::HOOK_THREADS;
 use super::whereabouts::Whereabouts;
 use super::worker::block_signals;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -37,10 +38,12 @@ pub(super) fn patrol(pool: &Weak<Core>, stuck_after: Duration, ended: &Receiver<
     let mut patrol = Patrol {
         stuck_after,
         stuck: Vec::new(),
+        overdue_hooks: [None; HOOK_THREADS],
     };
     while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let Some(core) = pool.upgrade() else { return };
         patrol.look(&core, Instant::now());
+        patrol.look_at_hooks(&core, Instant::now());
     }
 }
 
@@ -48,6 +51,8 @@ struct Patrol {
     stuck_after: Duration,
     /// By worker.
     stuck: Vec<Option<Stuck>>,
+    /// Hooks that the log has heard of, by thread.
+    overdue_hooks: [Option<u64>; HOOK_THREADS],
 }
 
 impl Patrol {
@@ -84,6 +89,22 @@ impl Patrol {
                     end_system_call(core, worker, &running);
                 }
             }
+        }
+    }
+}
+
+impl Patrol {
+    fn look_at_hooks(&mut self, core: &Core, now: Instant) {
+        for (hook, known) in core.watchdog.hooks().zip(&mut self.overdue_hooks) {
+            let overdue = hook.overdue_ns(now);
+            if overdue.is_some() && overdue != *known {
+                tracing::error!(
+                    pool = core.name(),
+                    "an interrupt hook hangs: it has passed its time limit; if another one hangs as well, \
+                     calls of this pool cannot be interrupted any more"
+                );
+            }
+            *known = overdue;
         }
     }
 }

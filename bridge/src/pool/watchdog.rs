@@ -2,10 +2,14 @@
 //! them, and the [patrol](super::patrol).
 
 use super::worker::{Job, block_signals};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crate::quiet::drop_quietly;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// Threads that run hooks: one that hangs does not keep the others waiting.
 pub(super) const HOOK_THREADS: usize = 2;
@@ -13,52 +17,96 @@ pub(super) const HOOK_THREADS: usize = 2;
 /// Where interrupts are asked for; any thread, never blocks.
 pub(crate) struct Watchdog {
     requests: Sender<Arc<dyn Job>>,
+    interrupts: Receiver<Arc<dyn Job>>,
+    hooks: Arc<[Hook; HOOK_THREADS]>,
     /// The patrol ends when it is gone.
     _ended: Sender<Infallible>,
 }
 
-/// What the watchdog's threads wait for.
-pub(super) struct Calls {
-    pub(super) interrupts: Receiver<Arc<dyn Job>>,
-    pub(super) ended: Receiver<Infallible>,
-}
-
 impl Watchdog {
     /// At most `backlog` interrupts wait; a pool cannot have more calls running than threads, so
-    /// more than a few per thread means that hooks themselves hang.
-    pub(super) fn new(backlog: usize) -> (Self, Calls) {
+    /// more than a few per thread means that hooks themselves hang. With it comes what the patrol
+    /// waits for.
+    pub(super) fn new(backlog: usize, epoch: Instant) -> (Self, Receiver<Infallible>) {
         let (requests, interrupts) = bounded(backlog);
         let (alive, ended) = bounded(0);
         let watchdog = Self {
             requests,
+            interrupts,
+            hooks: Arc::new(std::array::from_fn(|_| Hook::new(epoch))),
             _ended: alive,
         };
-        (watchdog, Calls { interrupts, ended })
+        (watchdog, ended)
+    }
+
+    /// The life of hook thread `index`; it ends with the pool.
+    pub(super) fn hook_thread(&self, index: usize) -> impl FnOnce() + Send + 'static {
+        let (interrupts, hooks) = (self.interrupts.clone(), Arc::clone(&self.hooks));
+        move || run_hooks(&interrupts, &hooks[index])
     }
 
     /// Has the running call interrupted soon.
     pub(crate) fn interrupt(&self, job: Arc<dyn Job>) {
-        match self.requests.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                tracing::warn!("interrupt hooks hang; a further call was not interrupted");
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                tracing::error!("the watchdog is gone; a call was not interrupted");
-            }
+        if self.requests.try_send(job).is_err() {
+            tracing::warn!("interrupt hooks hang; a further call was not interrupted");
         }
+    }
+
+    /// The hooks that run now.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter()
     }
 }
 
-/// The life of a thread that runs hooks; ends with the pool.
-pub(crate) fn run_hooks(requests: &Receiver<Arc<dyn Job>>) {
+/// What one thread for hooks says of itself.
+#[derive(Debug)]
+pub(super) struct Hook {
+    /// From which `due_ns` counts.
+    epoch: Instant,
+    /// When the hook that runs should have returned; 0 = none runs.
+    due_ns: AtomicU64,
+}
+
+impl Hook {
+    fn new(epoch: Instant) -> Self {
+        Self {
+            epoch,
+            due_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// The time at which a hook that runs should have returned, if that is over. It also tells one
+    /// hook from the next.
+    pub(super) fn overdue_ns(&self, now: Instant) -> Option<u64> {
+        // Relaxed: a hint.
+        let due_ns = self.due_ns.load(Relaxed);
+        let now_ns = now.saturating_duration_since(self.epoch).as_nanos();
+        (due_ns != 0 && u128::from(due_ns) < now_ns).then_some(due_ns)
+    }
+
+    /// Stops a call, if there is still something to stop.
+    fn run(&self, job: &dyn Job) {
+        let Some(interrupter) = job.take_interrupter() else {
+            return;
+        };
+        let due = self.epoch.elapsed() + interrupter.time_limit();
+        let due_ns = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
+        // Relaxed: as above.
+        self.due_ns.store(due_ns.max(1), Relaxed);
+        interrupter.interrupt();
+    }
+}
+
+fn run_hooks(requests: &Receiver<Arc<dyn Job>>, hook: &Hook) {
     block_signals();
     for job in requests {
         // The job goes inside as well: dropping it may drop foreign values.
-        let interrupt = move || job.interrupt();
+        let interrupt = move || hook.run(&*job);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(interrupt)) {
             tracing::error!("an interrupt hook panicked");
-            crate::quiet::drop_quietly(panic);
+            drop_quietly(panic);
         }
+        // Relaxed: as above.
+        hook.due_ns.store(0, Relaxed);
     }
 }

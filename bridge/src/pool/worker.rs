@@ -6,7 +6,7 @@ use super::eintr;
 use super::reserve::Order;
 use super::serve::Bound;
 use super::session::Sessions;
-use crate::call::Posts;
+use crate::call::{Interrupt, Posts};
 use crate::inbox::chain::Pushed;
 use crate::quiet::drop_quietly;
 use crate::spin::{Patience, cpus};
@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+/// What stops a running call. One word, as a fat pointer cannot be swapped.
+pub(crate) type Interrupter = Box<Box<dyn Interrupt>>;
+
 /// A call as its worker sees it.
 pub(crate) trait Job: Send + Sync {
     fn run(self: Arc<Self>, core: &Core, worker: &mut Worker);
@@ -25,8 +28,9 @@ pub(crate) trait Job: Send + Sync {
     fn shut_down(self: Arc<Self>);
     /// Whether its caller left while it waited.
     fn is_husk(&self) -> bool;
-    /// The caller of this running call left, or it is stuck: stop it, on a thread of the watchdog.
-    fn interrupt(&self);
+    /// What stops this running call, for a thread of the watchdog: its caller left, or it is stuck.
+    /// `None` once the call has returned, or when somebody has it already.
+    fn take_interrupter(&self) -> Option<Interrupter>;
     /// Has the call's context say that it is to stop.
     fn tell_to_stop(&self) {}
 }

@@ -77,6 +77,7 @@ fn stress(calls: u64, rng: &mut Rng) {
     eventually("each call has its outcome", || tally.total() == calls);
     eventually("all places are free", || pool.stats().in_flight == 0);
     eventually("all workers sleep", || pool.stats().idle == WORKERS);
+    eventually("nothing is stuck", || pool.stats().stuck == 0);
     let stats = pool.stats();
     assert_eq!(stats.submitted + stats.refused, to_pool, "{stats:?}");
     assert_eq!(stats.completed, ran.load(SeqCst), "{stats:?}");

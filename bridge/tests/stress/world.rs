@@ -72,6 +72,9 @@ fn heir(handed: Receiver<Handed>) {
     }
 }
 
+/// So short that now and then a call is stuck.
+const STUCK_AFTER: Duration = Duration::from_millis(2);
+
 pub fn doomed_pool(rng: &mut Rng) -> Pool {
     let pool = Pool::named("doomed").threads(rng.usize(1..3));
     pool.max_queue(rng.usize(..16)).build().unwrap()
@@ -87,7 +90,12 @@ impl World {
         });
         let (handed, inherited) = channel();
         thread::spawn(move || heir(inherited));
-        let pool = Pool::named("stress").threads(workers).max_queue(500);
+        let pool = Pool::named("stress")
+            .threads(workers)
+            .max_queue(500)
+            .stuck_after(STUCK_AFTER)
+            .max_stuck(rng.usize(..3))
+            .interrupt_stuck(rng.bool());
         Self {
             calls,
             next: AtomicU64::new(0),
@@ -118,13 +126,14 @@ impl World {
         rng: &mut Rng,
         number: u64,
     ) -> impl FnOnce(&mut ()) -> Payload + Send + use<> {
-        let (kind, micros) = (rng.u32(..1000), rng.u64(..300));
+        let (kind, micros) = (rng.u32(..100_000), rng.u64(..300));
         let input = Payload::new(number);
         move |()| {
             match kind {
                 // `resume_unwind` panics without the hook, whose output would drown everything.
-                0..20 => std::panic::resume_unwind(Box::new("on purpose")),
-                20..30 => thread::sleep(Duration::from_micros(micros)),
+                0..2_000 => std::panic::resume_unwind(Box::new("on purpose")),
+                2_000..3_000 => thread::sleep(Duration::from_micros(micros)),
+                3_000..3_003 => thread::sleep(STUCK_AFTER * 4),
                 _ => {}
             }
             Payload::new(input.number())

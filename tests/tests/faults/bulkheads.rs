@@ -61,7 +61,7 @@ fn clients_hung_on_one_pool_do_not_slow_another() {
 #[test]
 fn while_1000_slow_calls_are_pending_another_pool_is_answered() {
     let server = Fixture::from_toml(
-        "[pool.p]\nthreads = 64\nmax_queue = 1000\n[pool.echo]\nthreads = 1\n\
+        "[pool.p]\nthreads = 64\nmax_queue = 1000\ncodel_target = 'off'\n[pool.echo]\nthreads = 1\n\
          [[location]]\npath = \"/slow\"\nadapter = \"sleep\"\npool = \"p\"\nduration = \"100ms\"\n\
          [[location]]\npath = \"/echo\"\nadapter = \"echo\"\npool = \"echo\"\n",
     );
