@@ -133,7 +133,10 @@ impl Drain {
                 let stats = pool.stats();
                 stats.threads + stats.max_stuck + WATCHDOG_THREADS + 1
             }
-            (Some(pool), true) => pool.shutdown(Duration::ZERO).still_running,
+            (Some(pool), true) => match pool.shutdown(Duration::ZERO).still_running {
+                0 => 0,
+                running => running + WATCHDOG_THREADS,
+            },
         }
     }
 

@@ -83,7 +83,7 @@ impl Mounting {
             path: Arc::clone(path),
             identity: location.identity,
             pool: pool.cloned(),
-            bound: Foreign::new(location.mounted.bind(pool)?),
+            bound: Foreign::new(location.mounted.bind(pool, path)?),
             unused: Mutex::new(unused),
         };
         Some((mounting, InUse(in_use)))
