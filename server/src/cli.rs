@@ -99,7 +99,8 @@ pub enum Command {
             TERM and INT end the running calls and stop; a second one stops now.\n\
             HUP reads the file again: new requests see what it says then.\n\n\
             Exit status: 0 after a stop, also one that left hung calls behind; 1 if the server\n\
-            could not start, or a second signal cut the stop short; 2 for a wrong command line."
+            could not start, or a second signal cut the stop short; 2 for a wrong command line;\n\
+            75 if `restart_when_stuck` stopped it: start it again."
     )]
     Run(RunArguments),
     /// Tell everything that is wrong with a config file

@@ -4,6 +4,7 @@ use crate::config::{ConfigError, ListenAddress};
 use crate::swap::LoopUnready;
 use pontoon_bridge::BuildError;
 use std::io;
+use std::time::Duration;
 
 /// What can keep a server from running.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,18 @@ pub enum ServerError {
     /// Signals could not be watched.
     #[error("signals could not be watched: {0}; look at `ulimit -n` and `ulimit -u`")]
     Signals(#[source] io::Error),
+    /// A pool had no worker left for as long as `restart_when_stuck` lets it, so the server stopped, to
+    /// be started again.
+    #[error(
+        "stopped to be started again: for {lasted:.1?} all workers of the pool `{pool}` hung, spare \
+         ones included"
+    )]
+    Stuck {
+        /// The pool.
+        pool: String,
+        /// How long it had no worker.
+        lasted: Duration,
+    },
     /// The server was told to stop a second time, and stopped at once.
     #[error("stopped at once by a second signal; {connections} connections were cut")]
     StoppedAtOnce {

@@ -53,6 +53,7 @@ mod running;
 mod server;
 mod signals;
 mod site;
+mod stuck;
 mod swap;
 
 pub use access_log::TARGET as ACCESS_LOG;

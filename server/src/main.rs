@@ -1,12 +1,12 @@
 //! The `pontoon` command.
 
 use clap::Parser;
-use pontoon::Server;
 use pontoon::adapters::registry::Registry;
 use pontoon::cli::{
     self, Arguments, Command, DemoArguments, Descriptors, LogArguments, LogFormat, RunArguments,
 };
 use pontoon::config::{Config, ConfigError};
+use pontoon::{Server, ServerError};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -89,9 +89,16 @@ fn run(arguments: RunArguments, registry: Registry, log: &LogArguments) -> ExitC
     };
     match running.run_and_reload(reload) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServerError::Stuck { .. }) => {
+            failed(error);
+            ExitCode::from(START_AGAIN)
+        }
         Err(error) => failed(error),
     }
 }
+
+/// The exit status that asks a supervisor for another start: `EX_TEMPFAIL` of sysexits.
+const START_AGAIN: u8 = 75;
 
 /// Tells the log what became of the limit on file descriptors.
 fn told(descriptors: io::Result<Descriptors>) -> Option<Descriptors> {

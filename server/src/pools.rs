@@ -94,16 +94,25 @@ fn builder(config: &PoolConfig) -> PoolBuilder {
         max_queue,
         codel,
         session_idle,
+        stuck_after,
+        max_stuck,
+        interrupt_stuck,
         stack_size_bytes,
         spin,
     } = config;
-    Pool::named(name)
+    let builder = Pool::named(name)
         .threads(*threads)
         .max_queue(*max_queue)
         .codel(*codel)
         .session_idle(*session_idle)
+        .stuck_after(*stuck_after)
+        .interrupt_stuck(*interrupt_stuck)
         .stack_bytes(*stack_size_bytes)
-        .spin(*spin)
+        .spin(*spin);
+    match max_stuck {
+        Some(max_stuck) => builder.max_stuck(*max_stuck),
+        None => builder,
+    }
 }
 
 /// The pools, with their threads; those of `before` that stay as they are go on.

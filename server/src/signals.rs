@@ -1,18 +1,19 @@
 //! A server that signals control: INT and TERM stop it, HUP reloads it.
 //!
-//! The thread that asked for it waits for signals and does nothing else. A stop and the reloads have
-//! a thread each, made at once: when the time comes there may be no thread left to be had, and a
+//! The thread that asked for it waits for signals and does nothing else. A stop, the reloads and the
+//! look for stuck pools have a thread each, made at once: when the time comes there may be no thread left to be had, and a
 //! config file on a disk that hangs must not hold up a stop.
 
 use crate::error::{Result, ServerError};
 use crate::reload::Live;
 use crate::running::Running;
 use crate::server::Server;
+use crate::stuck::{self, StuckPool};
 use pontoon_bridge::{drop_quietly, panic_message};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 impl Running {
@@ -20,9 +21,13 @@ impl Running {
     /// end then: what did not return is left behind on its threads, and the three signals that
     /// are watched here (HUP is the third, and does nothing but warn) do not end the program any more.
     ///
+    /// With [`restart_when_stuck`](crate::config::ServerConfig::restart_when_stuck) it stops by itself, as
+    /// if told to, when a pool has had no worker left for so long.
+    ///
     /// # Errors
     ///
-    /// When signals cannot be watched, and when a second signal cut the drain short.
+    /// When signals cannot be watched, when a second signal cut the drain short, and
+    /// [`ServerError::Stuck`] when it stopped by itself.
     pub fn run_until_signal(self) -> Result<()> {
         self.run(None)
     }
@@ -48,48 +53,102 @@ impl Running {
         let (stop, stop_asked) = mpsc::channel::<()>();
         let (done, stopped) = mpsc::channel();
         let handle = signals.handle();
-        let stopper = move || {
+        spawn("pontoon-stop", move || {
             if stop_asked.recv().is_ok() {
                 // The receiver is gone only if a second signal came first.
                 let _ = done.send(self.stop());
                 handle.close();
             }
-        };
-        let stopper = thread::Builder::new()
-            .name("pontoon-stop".to_owned())
-            .spawn(stopper);
-        stopper.map_err(ServerError::Signals)?;
-        let mut is_stopping = false;
+        })?;
+        let stopping = Arc::new(Stopping {
+            live: Arc::clone(&live),
+            stop,
+            cause: OnceLock::new(),
+        });
+        let (_running, ended) = mpsc::channel();
+        let (watched, stops) = (Arc::clone(&live), Arc::clone(&stopping));
+        spawn("pontoon-stuck", move || {
+            if let Some(pool) = stuck::watch(&watched, &ended) {
+                stops.begin(Cause::Stuck(pool));
+            }
+        })?;
+        let mut was_told = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
                 match &reloader {
-                    Some(_) if is_stopping => {
+                    Some(_) if stopping.cause.get().is_some() => {
                         tracing::warn!("HUP: nothing is reloaded, the server stops")
                     }
                     Some(reloader) => reloader.ask(),
                     None => tracing::warn!("HUP: this program has nothing to reload"),
                 }
-            } else if is_stopping {
+            } else if was_told {
                 let connections = live.shared.connections.count();
                 return Err(ServerError::StoppedAtOnce { connections });
             } else {
-                is_stopping = true;
-                let connections = live.shared.connections.count();
-                let limit = live.serving().site.config.shutdown_timeout;
-                tracing::info!(
-                    connections,
-                    ?limit,
-                    "stopping: no more connections; send the signal again to stop at once"
-                );
-                // The stopper waits for nothing else.
-                let _ = stop.send(());
+                was_told = true;
+                if !stopping.begin(Cause::Signal) {
+                    tracing::info!("it stops already; send the signal again to stop at once");
+                }
             }
         }
         if let Ok(report) = stopped.recv() {
             report.log();
         }
-        Ok(())
+        match stopping.cause.get() {
+            Some(Cause::Stuck(StuckPool { name, lasted })) => Err(ServerError::Stuck {
+                pool: name.clone(),
+                lasted: *lasted,
+            }),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Why a server stops.
+enum Cause {
+    Signal,
+    Stuck(StuckPool),
+}
+
+/// How a stop begins, whoever wants it.
+struct Stopping {
+    live: Arc<Live>,
+    stop: mpsc::Sender<()>,
+    /// There since it has begun: the first one.
+    cause: OnceLock<Cause>,
+}
+
+impl Stopping {
+    /// Has the server stop; false if it does already.
+    fn begin(&self, cause: Cause) -> bool {
+        if self.cause.set(cause).is_err() {
+            return false;
+        }
+        if let Some(Cause::Stuck(StuckPool { name, lasted })) = self.cause.get() {
+            tracing::error!(
+                pool = %name,
+                ?lasted,
+                "no worker is left, all calls hang: stopping to be started again, as \
+                 `restart_when_stuck` says"
+            );
+        }
+        let connections = self.live.shared.connections.count();
+        let limit = self.live.serving().site.config.shutdown_timeout;
+        tracing::info!(
+            connections,
+            ?limit,
+            "stopping: no more connections; send the signal again to stop at once"
+        );
+        // The stopper waits for nothing else.
+        let _ = self.stop.send(());
+        true
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map(drop).map_err(ServerError::Signals)
 }
 
 /// The thread that reloads.
@@ -118,10 +177,7 @@ impl Reloader {
                 }
             }
         };
-        thread::Builder::new()
-            .name("pontoon-reload".to_owned())
-            .spawn(run)
-            .map_err(ServerError::Signals)?;
+        spawn("pontoon-reload", run)?;
         Ok(Self { asked: ask })
     }
 

@@ -10,3 +10,4 @@ mod process;
 mod reload;
 mod run;
 mod stop;
+mod stuck;
