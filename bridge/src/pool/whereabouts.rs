@@ -1,5 +1,8 @@
 //! What a thread is doing, as far as the kernel tells: for the log, when a call does not return.
 
+#[cfg(all(feature = "stuck-backtrace", target_arch = "x86_64"))]
+mod backtrace;
+
 use nix::libc;
 use nix::sys::socket::{SockaddrStorage, getpeername};
 use std::fmt::{self, Write as _};
@@ -16,6 +19,8 @@ pub(crate) struct Whereabouts {
     wait_channel: Option<String>,
     /// The kernel's stack; root may read it.
     kernel_stack: Option<String>,
+    /// The functions that it is in, with the feature `stuck-backtrace`.
+    frames: Option<Vec<String>>,
 }
 
 impl Whereabouts {
@@ -28,6 +33,10 @@ impl Whereabouts {
             syscall: read("syscall").map(|text| describe(&text)),
             wait_channel: read("wchan").filter(|text| text != "0"),
             kernel_stack: read("stack"),
+            #[cfg(all(feature = "stuck-backtrace", target_arch = "x86_64"))]
+            frames: backtrace::of(thread_id),
+            #[cfg(not(all(feature = "stuck-backtrace", target_arch = "x86_64")))]
+            frames: None,
         }
     }
 
@@ -45,6 +54,9 @@ impl fmt::Display for Whereabouts {
         }
         if let Some(stack) = &self.kernel_stack {
             write!(f, ", kernel stack {stack}")?;
+        }
+        if let Some(frames) = &self.frames {
+            write!(f, ", called by {}", frames.join(" < "))?;
         }
         Ok(())
     }
