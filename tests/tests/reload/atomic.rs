@@ -11,9 +11,9 @@ use pontoon::{
 };
 use pontoon_tests::fixture::Fixture;
 use pontoon_tests::gate::gate;
-use pontoon_tests::process::{descriptors, threads};
+use pontoon_tests::process::descriptors;
 
-use crate::{alone, pool, reload, server, text, wait_for_usage};
+use crate::{alone, pool, reload, server, text, threads, wait_for_usage};
 
 fn good() -> Server {
     server()

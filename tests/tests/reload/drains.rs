@@ -8,9 +8,8 @@ use pontoon::{Adapter, CallContext, Error, Request, Response, Server, blocking, 
 use pontoon_tests::eventually;
 use pontoon_tests::fixture::Fixture;
 use pontoon_tests::gate::gate;
-use pontoon_tests::process::threads;
 
-use crate::{alone, at_gate, pool, reload, server, text, usage_before, wait_for_usage};
+use crate::{alone, at_gate, pool, reload, server, text, threads, usage_before, wait_for_usage};
 
 /// Generous bound for what should take no time on an idle machine.
 const QUICKLY: Duration = Duration::from_secs(5);

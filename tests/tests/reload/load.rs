@@ -20,7 +20,8 @@ fn version(odd: bool) -> Server {
     let (threads, answer) = if odd { (3, 2) } else { (2, 1) };
     config(&format!(
         "shutdown_timeout = '5s'\nkeep_alive = '{answer}0s'\n\
-         [pool.changes]\nthreads = {threads}\n[pool.stays]\nthreads = 2\n\
+         [pool.changes]\nthreads = {threads}\ncodel_target = 'off'\n\
+         [pool.stays]\nthreads = 2\ncodel_target = 'off'\n\
          [[location]]\npath = '/new-pool'\nadapter = 'sleep'\npool = 'changes'\nduration = '1ms'\n\
          [[location]]\npath = '/new-adapter'\nadapter = 'sleep'\npool = 'stays'\nduration = '{answer}ms'\n\
          [[location]]\npath = '/same'\nadapter = 'sleep'\npool = 'stays'\nduration = '1ms'\ndeadline = '{answer}0s'\n\

@@ -18,11 +18,14 @@ use pontoon::{Error, Pool, PoolBuilder, ReloadReport, Request, Response, Server}
 use pontoon_tests::eventually;
 use pontoon_tests::fixture::Fixture;
 use pontoon_tests::gate::Gate;
-use pontoon_tests::process::{descriptors, threads};
+use pontoon_tests::process::descriptors;
 
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // What it starts has this name until it takes its own, and is counted.
+    std::fs::write("/proc/thread-self/comm", "test").expect("a thread may name itself");
+    alone
 }
 
 /// A server on any port that does not wait long for what hangs.
@@ -66,6 +69,21 @@ fn reload(fixture: &Fixture, server: Server) -> ReloadReport {
         .running()
         .reload(server)
         .unwrap_or_else(|error| panic!("not reloaded: {error}"))
+}
+
+/// Threads of this process, without those of tests that wait: the harness starts the next one when it
+/// gets to it.
+fn threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a process has threads");
+    let name = |task: std::io::Result<std::fs::DirEntry>| {
+        // It may have ended since.
+        std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+    };
+    // Tests that wait for their turn are named by their paths.
+    tasks
+        .filter_map(name)
+        .filter(|name| !name.contains("::"))
+        .count()
 }
 
 /// Waits until the process has no more threads and descriptors than before.
