@@ -103,11 +103,12 @@ impl Mounted {
     }
 
     /// Binds the adapter to the pool that runs it; `None` comes back for a blocking adapter
-    /// without a pool. The other kinds need none.
+    /// without a pool. The other kinds need none. `location` is what the pool calls its calls where it
+    /// names them, with their request ids: in the log, and in [`Pool::running`].
     #[must_use]
-    pub fn bind(self, pool: Option<&Pool>) -> Option<Bound> {
+    pub fn bind(self, pool: Option<&Pool>, location: &Arc<str>) -> Option<Bound> {
         Some(match self.0 {
-            Inner::Blocking(adapter) => Bound::Submit(adapter.bind(pool?)),
+            Inner::Blocking(adapter) => Bound::Submit(adapter.bind(pool?, location)),
             Inner::Callback(adapter) => Bound::Submit(adapter),
             Inner::Loop(make) => Bound::Serve(make),
         })
@@ -131,13 +132,13 @@ impl fmt::Debug for Bound {
 
 /// Gives a blocking adapter its sessions in a pool.
 trait Bind: Send + Sync {
-    fn bind(self: Box<Self>, pool: &Pool) -> Arc<dyn Submit>;
+    fn bind(self: Box<Self>, pool: &Pool, location: &Arc<str>) -> Arc<dyn Submit>;
 }
 
 struct Blocking<A>(A);
 
 impl<A: Adapter> Bind for Blocking<A> {
-    fn bind(self: Box<Self>, pool: &Pool) -> Arc<dyn Submit> {
+    fn bind(self: Box<Self>, pool: &Pool, location: &Arc<str>) -> Arc<dyn Submit> {
         let adapter = Arc::new(self.0);
         let (open, check, interrupt) = (
             Arc::clone(&adapter),
@@ -145,6 +146,7 @@ impl<A: Adapter> Bind for Blocking<A> {
             Arc::clone(&adapter),
         );
         let kind = SessionKind::new(move || open.open().map_err(Error::while_opening))
+            .label(Arc::clone(location))
             .check(move |session| check.check(session))
             .interrupter(move |session| interrupt.interrupter(session));
         Arc::new(Pooled {
@@ -183,6 +185,7 @@ impl<A: Adapter> Submit for Pooled<A> {
             drop(place);
             outcome
         });
+        let submission = submission.tag(request_id);
         match deadline {
             Some(deadline) => submission.deadline_at(deadline).submit(),
             None => submission.submit(),

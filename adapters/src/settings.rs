@@ -30,6 +30,7 @@
 
 mod diagnostic;
 mod document;
+mod fingerprint;
 mod nearest;
 mod readers;
 mod tables;
@@ -43,6 +44,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use diagnostic::{Diagnostic, SettingsErrors, Severity, render};
 pub use document::Document;
+pub use fingerprint::Fingerprint;
 pub use nearest::{did_you_mean, nearest};
 pub use readers::{AutoOr, CountOrPercent};
 pub use values::{format_duration, format_size};

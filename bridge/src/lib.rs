@@ -55,5 +55,6 @@ pub use limit::Limiter;
 pub use pool::{
     Pool, PoolBuilder, PoolStats, RunningCall, Session, SessionKind, ShutdownReport, Submission,
 };
+pub use quiet::drop_quietly;
 pub use spin::Spin;
 pub use stats::Durations;

@@ -175,6 +175,12 @@ impl<S: 'static> Pool<S> {
         &self.core().name
     }
 
+    /// Whether calls on both handles run on the same workers, whatever their sessions.
+    #[must_use]
+    pub fn shares_workers_with<S2>(&self, other: &Pool<S2>) -> bool {
+        Arc::ptr_eq(&self.owner, &other.owner)
+    }
+
     /// How many calls may be inside, running and waiting together.
     #[must_use]
     pub fn capacity(&self) -> usize {

@@ -3,8 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+/// Drops what belongs to a library, and keeps the panic in if that panics.
+///
 /// Dropping is foreign code too, be it a session, a call's input or its outcome: it may panic.
-pub(crate) fn drop_quietly<T>(value: T) {
+pub fn drop_quietly<T>(value: T) {
     if !std::mem::needs_drop::<T>() {
         return;
     }

@@ -289,6 +289,28 @@ fn an_interrupt_hook_that_panics_does_not_end_the_watchdog() {
     }
 }
 
+#[test]
+fn a_session_whose_kind_is_gone_makes_room_for_the_next_one_that_is_opened() {
+    let library = Library::default();
+    let pool = Pool::named("kinds").threads(1);
+    let pool = pool.session_idle(Duration::MAX).build().unwrap();
+    let stays = pool.with_sessions(library.kind());
+    assert!(outcome(stays.call(|session| session.number).submit()).is_ok());
+    for _ in 0..10 {
+        let goes = pool.with_sessions(library.kind());
+        assert!(outcome(goes.call(|session| session.number).submit()).is_ok());
+        // The worker's part of the call may hold the kind for a moment longer.
+        drop(goes);
+    }
+    eventually("the others are closed", || {
+        let opens = pool.with_sessions(library.kind());
+        assert!(outcome(opens.call(|_| ()).submit()).is_ok());
+        library.open_now() <= 3
+    });
+    let number = outcome(stays.call(|session| session.number).submit());
+    assert_eq!(number.unwrap(), 0, "the one that is used stays");
+}
+
 /// Hangs until the gate opens.
 struct Hangs(Gate);
 

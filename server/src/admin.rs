@@ -16,12 +16,13 @@ mod status;
 
 pub(crate) use state::Overview;
 
-use crate::app::{Shared, SharedLocation};
+use crate::app::{Role, Shared};
 use crate::config::{ListenAddress, ServerConfig};
 use crate::error::{Result, ServerError};
 use crate::listener::Listening;
 use crate::location::{Location, handler};
 use crate::loops::{StartedLoops, start_loops};
+use crate::site::{SharedLocation, Site};
 use http::{HeaderValue, Method, StatusCode, header};
 use livez::Livez;
 use pontoon_adapters::Response;
@@ -57,8 +58,9 @@ impl Admin {
         let listening = Listening::bind(address).map_err(failed)?;
         let bound = listening.address().map_err(failed)?;
         let state = Arc::new(State::new());
-        let shared = Arc::new(Shared::of_admin(config(&bound), locations(&state)?));
-        let loops = start_loops(&shared, 1, listening)?;
+        let site = Arc::new(Site::new(config(&bound), locations(&state)?));
+        let shared = Arc::new(Shared::new(Role::Admin, MAX_CONNECTIONS, 1));
+        let loops = start_loops(&shared, &site, 1, listening)?;
         Ok(Self {
             address: bound,
             state,
@@ -71,8 +73,8 @@ impl Admin {
     }
 
     /// The server is up, and this is what is to be seen of it.
-    pub(crate) fn watch(&self, overview: impl Overview) {
-        self.state.watch(Arc::new(overview));
+    pub(crate) fn watch(&self, overview: Arc<dyn Overview>) {
+        self.state.watch(overview);
     }
 
     /// The server stops: it is not ready any more, but lives.
@@ -123,7 +125,8 @@ fn locations(state: &Arc<State>) -> Result<Vec<SharedLocation>> {
             handler(move |_, _| std::future::ready(Ok(status::page(&status)))),
         ),
     ];
-    let bind = |location: Location| SharedLocation::new(location.method(Method::GET), None, 0);
+    let bind =
+        |location: Location| SharedLocation::new(location.method(Method::GET), None, 0, None);
     let bound: Option<Vec<_>> = locations.into_iter().map(bind).collect();
     let setup = || ServerError::Setup("the admin listener's pages want a pool".to_owned());
     bound.ok_or_else(setup)

@@ -1,7 +1,5 @@
 //! What a running server shares: between its loops, and on each loop between its connections.
 
-use pontoon_adapters::mount::{Bound, Serve, Submit};
-use pontoon_bridge::Pool;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,50 +10,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::bounded::Bounded;
-use crate::config::ServerConfig;
-use crate::http::guard::Limits;
-use crate::location::Location;
-use crate::places::{LimitKind, Places};
-use crate::router::{RouteError, Router};
-
-/// A location as all loops share it.
-#[derive(Debug)]
-pub(crate) struct SharedLocation {
-    pub(crate) path: Arc<str>,
-    pub(crate) methods: Option<Vec<http::Method>>,
-    pub(crate) deadline: Duration,
-    /// Whether clients may ask for an earlier one.
-    pub(crate) client_deadline: bool,
-    pub(crate) max_body_bytes: usize,
-    pub(crate) server_timing: bool,
-    pub(crate) places: Places,
-    bound: Bound,
-}
-
-impl SharedLocation {
-    /// `None` when the location needs a pool and `pool` is none.
-    pub(crate) fn new(location: Location, pool: Option<&Pool>, max_body: usize) -> Option<Self> {
-        let mut places = Places::default();
-        if !location.mounted.kind().needs_pool() {
-            places.limit(LimitKind::Running, location.max_running);
-        } else if let Some(share) = location.share {
-            places.limit(LimitKind::Share, share.of(pool?.capacity()));
-        }
-        if let Some(max) = location.max_per_client {
-            places.limit_clients(location.client_key, max);
-        }
-        Some(Self {
-            path: location.path.into(),
-            methods: location.methods,
-            deadline: location.deadline,
-            client_deadline: location.client_deadline,
-            max_body_bytes: location.max_body_bytes.unwrap_or(max_body),
-            server_timing: location.server_timing,
-            places,
-            bound: location.mounted.bind(pool)?,
-        })
-    }
-}
+use crate::listener::AcceptorEnd;
+use crate::site::LoopSite;
+use crate::swap::Ready;
 
 /// Whom loops serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +22,11 @@ pub(crate) enum Role {
     Admin,
 }
 
-/// What all loops share.
+/// What all loops share for as long as the server runs; what a reload replaces is the
+/// [`Site`](crate::site::Site).
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) role: Role,
-    pub(crate) config: ServerConfig,
-    pub(crate) limits: Limits,
-    pub(crate) locations: Vec<Arc<SharedLocation>>,
     pub(crate) connections: Arc<Bounded>,
     /// Tasks per loop, counted from the moment they are on their way to it.
     per_loop: Vec<AtomicUsize>,
@@ -79,26 +34,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: ServerConfig, locations: Vec<SharedLocation>, loops: usize) -> Self {
-        Self::of(Role::Public, config, locations, loops)
-    }
-
-    /// What the admin listener's one loop has to itself.
-    pub(crate) fn of_admin(config: ServerConfig, locations: Vec<SharedLocation>) -> Self {
-        Self::of(Role::Admin, config, locations, 1)
-    }
-
-    fn of(role: Role, config: ServerConfig, locations: Vec<SharedLocation>, loops: usize) -> Self {
+    pub(crate) fn new(role: Role, max_connections: usize, loops: usize) -> Self {
         Self {
             role,
-            limits: Limits {
-                request_line_bytes: config.max_request_line_bytes,
-                head_bytes: config.max_header_bytes,
-                ..Limits::default()
-            },
-            connections: Arc::new(Bounded::new(config.max_connections)),
-            config,
-            locations: locations.into_iter().map(Arc::new).collect(),
+            connections: Arc::new(Bounded::new(max_connections)),
             per_loop: (0..loops).map(|_| AtomicUsize::new(0)).collect(),
             next_request: AtomicU64::new(1),
         }
@@ -153,41 +92,6 @@ impl Drop for Arrival {
     }
 }
 
-/// A location on one loop.
-pub(crate) struct LoopLocation {
-    pub(crate) shared: Arc<SharedLocation>,
-    pub(crate) target: Target,
-}
-
-/// How a location's calls are made.
-pub(crate) enum Target {
-    /// Elsewhere: a pool or a library's own threads.
-    Submit(Arc<dyn Submit>),
-    /// Here.
-    Serve(Rc<dyn Serve>),
-}
-
-impl LoopLocation {
-    fn new(shared: &Arc<SharedLocation>) -> Self {
-        let target = match &shared.bound {
-            Bound::Submit(submit) => Target::Submit(Arc::clone(submit)),
-            Bound::Serve(make) => Target::Serve(make()),
-        };
-        Self {
-            shared: Arc::clone(shared),
-            target,
-        }
-    }
-}
-
-impl std::fmt::Debug for LoopLocation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("LoopLocation")
-            .field(&self.shared.path)
-            .finish()
-    }
-}
-
 /// The end of a loop.
 #[derive(Debug, Clone, Copy)]
 struct Drain {
@@ -199,7 +103,11 @@ struct Drain {
 pub(crate) struct LoopApp {
     pub(crate) shared: Arc<Shared>,
     index: usize,
-    pub(crate) router: Router<Rc<LoopLocation>>,
+    site: RefCell<Rc<LoopSite>>,
+    /// What a reload has made ready here.
+    pub(crate) ready: Ready,
+    /// The end of the task that accepts here, if one does.
+    pub(crate) acceptor: RefCell<Option<Rc<AcceptorEnd>>>,
     /// The tasks of the loop's connections and its acceptor, to be told of the drain.
     tasks: RefCell<Slab<Option<Waker>>>,
     draining: Cell<Option<Drain>>,
@@ -210,22 +118,29 @@ pub(crate) struct LoopApp {
 }
 
 impl LoopApp {
-    pub(crate) fn new(shared: &Arc<Shared>, index: usize) -> Result<Self, RouteError> {
-        let mut router = Router::new();
-        for location in &shared.locations {
-            let here = Rc::new(LoopLocation::new(location));
-            router.add(&location.path, location.methods.clone(), here)?;
-        }
-        Ok(Self {
+    pub(crate) fn new(shared: &Arc<Shared>, index: usize, site: LoopSite) -> Self {
+        Self {
             shared: Arc::clone(shared),
             index,
-            router,
+            site: RefCell::new(Rc::new(site)),
+            ready: Ready::default(),
+            acceptor: RefCell::default(),
             tasks: RefCell::default(),
             draining: Cell::new(None),
             main: RefCell::default(),
             refused: Cell::new(0),
             refusal_warned: Cell::new(None),
-        })
+        }
+    }
+
+    /// What is served now. A request takes what is there when it arrives, and finishes on it.
+    pub(crate) fn site(&self) -> Rc<LoopSite> {
+        Rc::clone(&self.site.borrow())
+    }
+
+    /// Serves this from the next request on; gives what was served before.
+    pub(crate) fn replace_site(&self, site: Rc<LoopSite>) -> Rc<LoopSite> {
+        self.site.replace(site)
     }
 
     /// Since when the loop drains.
@@ -286,7 +201,7 @@ impl LoopApp {
         let warned = self.refusal_warned.get();
         if warned.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.refusal_warned.set(Some(Instant::now()));
-            let max = self.shared.config.max_connections;
+            let max = self.shared.connections.max();
             match self.shared.role {
                 Role::Public => tracing::warn!(
                     refused,

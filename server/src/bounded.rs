@@ -8,25 +8,25 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 #[derive(Debug)]
 pub(crate) struct Bounded {
     count: AtomicUsize,
-    max: usize,
+    /// A reload may change it.
+    max: AtomicUsize,
 }
 
 impl Bounded {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             count: AtomicUsize::new(0),
-            max,
+            max: AtomicUsize::new(max),
         }
     }
 
     /// A place, until it is dropped; `None` when all are taken.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<BoundedPlace> {
+        let max = self.max();
         // AcqRel, Relaxed: one operation tests and steps, so the bound is exact; the count orders
         // nothing else.
         self.count
-            .fetch_update(AcqRel, Relaxed, |count| {
-                (count < self.max).then_some(count + 1)
-            })
+            .fetch_update(AcqRel, Relaxed, |count| (count < max).then_some(count + 1))
             .ok()
             .map(|_| BoundedPlace(Arc::clone(self)))
     }
@@ -37,7 +37,14 @@ impl Bounded {
     }
 
     pub(crate) fn max(&self) -> usize {
-        self.max
+        // Relaxed: a number of its own; who enters may see a change a moment later.
+        self.max.load(Relaxed)
+    }
+
+    /// Changes the limit. Who is in stays in; a lower one holds once enough have left.
+    pub(crate) fn set_max(&self, max: usize) {
+        // Relaxed: as in `max`.
+        self.max.store(max, Relaxed);
     }
 }
 

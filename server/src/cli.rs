@@ -6,6 +6,7 @@
 
 mod adapters;
 mod check;
+mod descriptors;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use adapters::adapters;
 pub use check::check;
+pub use descriptors::{Descriptors, Shortage};
 
 use crate::config::{ListenAddress, Overrides};
 
@@ -94,7 +96,11 @@ pub enum Command {
     /// Serve a config file
     #[command(
         after_help = "Example:\n  pontoon run pontoon.toml --listen 127.0.0.1:8080\n\n\
-            TERM and INT end the running calls and stop; a second one stops now."
+            TERM and INT end the running calls and stop; a second one stops now.\n\
+            HUP reads the file again: new requests see what it says then.\n\n\
+            Exit status: 0 after a stop, also one that left hung calls behind; 1 if the server\n\
+            could not start, or a second signal cut the stop short; 2 for a wrong command line;\n\
+            75 if `restart_when_stuck` stopped it: start it again."
     )]
     Run(RunArguments),
     /// Tell everything that is wrong with a config file

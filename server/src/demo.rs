@@ -74,7 +74,7 @@ impl Demo {
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> &ListenAddress {
+    pub fn address(&self) -> ListenAddress {
         self.running.address()
     }
 
@@ -83,7 +83,7 @@ impl Demo {
     pub fn introduction(&self) -> String {
         let address = self.running.address();
         let mut text = String::new();
-        if *address != self.wanted && !asks_for_any_port(&self.wanted) {
+        if address != self.wanted && !asks_for_any_port(&self.wanted) {
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
@@ -95,7 +95,7 @@ impl Demo {
             text,
             "Pontoon's demo listens on {address}; try, in another terminal:\n"
         );
-        for (line, what) in lines(address) {
+        for (line, what) in lines(&address) {
             let _ = writeln!(text, "  {line}\n      {what}");
         }
         let database = self.folder.path().join(DATABASE);
@@ -149,7 +149,7 @@ fn start_on_free_port(database: &Path, listen: &ListenAddress) -> Result<Running
         let started = server(database, &address, &bound)?.start();
         if let Ok(running) = &started {
             // It is set here only.
-            let _ = bound.set(running.address().clone());
+            let _ = bound.set(running.address());
         }
         let taken = matches!(
             &started,

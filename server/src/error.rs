@@ -1,8 +1,10 @@
 //! What can keep a server from running, each with a next step.
 
 use crate::config::{ConfigError, ListenAddress};
+use crate::swap::LoopUnready;
 use pontoon_bridge::BuildError;
 use std::io;
+use std::time::Duration;
 
 /// What can keep a server from running.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +37,47 @@ pub enum ServerError {
         /// Why not.
         source: io::Error,
     },
+    /// A loop cannot go over to what was to be reloaded; nothing has changed.
+    #[error("event loop {index} cannot take the new locations: {source}")]
+    LoopUnready {
+        /// Which loop, from 0.
+        index: usize,
+        /// Why not.
+        source: LoopUnready,
+    },
+    /// The OS did not give the thread that would drain a pool which a reload replaces; nothing has
+    /// changed.
+    #[error("no thread could be had to drain the old pools: {0}; look at `ulimit -u`")]
+    DrainThread(#[source] io::Error),
+    /// Too many threads of pools that earlier reloads replaced have not ended; nothing has changed.
+    #[error(
+        "{threads} threads of pools that earlier reloads replaced have not ended, and {max} are \
+         too many: their calls hang; restart the server"
+    )]
+    TooManyDraining {
+        /// Threads that are left.
+        threads: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The server stops, so nothing is reloaded.
+    #[error("the server is stopping")]
+    Stopping,
     /// Signals could not be watched.
     #[error("signals could not be watched: {0}; look at `ulimit -n` and `ulimit -u`")]
     Signals(#[source] io::Error),
+    /// A pool had no worker left for as long as `restart_when_stuck` lets it, so the server stopped, to
+    /// be started again.
+    #[error(
+        "stopped to be started again: for {lasted:.1?} all workers of the pool `{pool}` hung, spare \
+         ones included"
+    )]
+    Stuck {
+        /// The pool.
+        pool: String,
+        /// How long it had no worker.
+        lasted: Duration,
+    },
     /// The server was told to stop a second time, and stopped at once.
     #[error("stopped at once by a second signal; {connections} connections were cut")]
     StoppedAtOnce {

@@ -37,6 +37,7 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "sqlite")]
 pub mod demo;
+mod drain;
 mod error;
 mod http;
 mod listener;
@@ -46,9 +47,14 @@ mod per_client;
 mod places;
 mod pools;
 mod problem;
+mod reload;
 mod router;
 mod running;
 mod server;
+mod signals;
+mod site;
+mod stuck;
+mod swap;
 
 pub use access_log::TARGET as ACCESS_LOG;
 pub use error::{Result, ServerError};
@@ -56,8 +62,10 @@ pub use location::{Location, Mount, Mountable, callback, handler, on_loop, on_po
 pub use per_client::{ClientKey, ClientKeyError};
 pub use places::Share;
 pub use pools::ServerPool;
+pub use reload::ReloadReport;
 pub use running::{Running, StopReport};
 pub use server::Server;
+pub use swap::LoopUnready;
 
 pub use pontoon_adapters as adapters;
 pub use pontoon_bridge as bridge;

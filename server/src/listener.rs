@@ -13,12 +13,14 @@ use crate::problem::Problem;
 use pontoon_bridge::LoopHandle;
 use pontoon_bridge::event_loop::{self, TcpListener, UnixListener, yield_now};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -127,7 +129,7 @@ impl Drop for SocketFile {
 }
 
 /// The listener on its loop.
-enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(
         UnixListener,
@@ -136,18 +138,23 @@ enum Listener {
 }
 
 impl Listener {
-    fn enter_loop(listening: Listening) -> io::Result<Self> {
+    pub(crate) fn enter_loop(listening: Listening) -> io::Result<Self> {
         Ok(match listening {
             Listening::Tcp(listener) => Self::Tcp(TcpListener::from_mio(listener)?),
             Listening::Unix(listener, file) => Self::Unix(UnixListener::from_mio(listener)?, file),
         })
     }
 
-    /// The next connection; `None` once the drain has begun.
-    async fn accept(&self, app: &LoopApp, live: &LiveTask) -> Option<io::Result<Accepted>> {
+    /// The next connection; `None` once the drain has begun, or another listener has taken over.
+    async fn accept(
+        &self,
+        app: &LoopApp,
+        live: &LiveTask,
+        end: &AcceptorEnd,
+    ) -> Option<io::Result<Accepted>> {
         poll_fn(|context| {
             live.watch_drain(context);
-            if app.draining_since().is_some() {
+            if app.draining_since().is_some() || end.poll(context).is_ready() {
                 return Poll::Ready(None);
             }
             match self {
@@ -177,18 +184,59 @@ impl From<(mio::net::TcpStream, SocketAddr)> for Accepted {
     }
 }
 
-/// Accepts until the loop drains, then what waits already; `loops` are all loops by index.
-pub(crate) async fn accept(app: Rc<LoopApp>, listening: Listening, loops: Vec<LoopHandle>) {
-    let live = app.enter();
-    let listener = match Listener::enter_loop(listening) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "the listener could not be watched: nothing is accepted");
-            return;
+/// How the task that accepts learns that another one has taken over.
+#[derive(Debug, Default)]
+pub(crate) struct AcceptorEnd {
+    has_come: Cell<bool>,
+    acceptor: RefCell<Option<Waker>>,
+}
+
+impl AcceptorEnd {
+    pub(crate) fn come(&self) {
+        self.has_come.set(true);
+        let acceptor = self.acceptor.borrow_mut().take();
+        acceptor.into_iter().for_each(Waker::wake);
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        if self.has_come.get() {
+            return Poll::Ready(());
         }
+        *self.acceptor.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Accepts on this loop from now on, and ends whoever did before. `loops` are all loops by index;
+/// `alive` is dropped when the acceptor ends.
+pub(crate) fn start_accepting(
+    app: &Rc<LoopApp>,
+    listener: Listener,
+    loops: Vec<LoopHandle>,
+    alive: mpsc::Sender<()>,
+) {
+    let end = Rc::new(AcceptorEnd::default());
+    if let Some(before) = app.acceptor.replace(Some(Rc::clone(&end))) {
+        before.come();
+    }
+    let (app, live) = (Rc::clone(app), app.enter());
+    let task = async move {
+        accept(app, live, listener, loops, &end).await;
+        drop(alive);
     };
+    event_loop::spawn(task).detach();
+}
+
+/// Accepts until the end, then what waits already.
+async fn accept(
+    app: Rc<LoopApp>,
+    live: LiveTask,
+    listener: Listener,
+    loops: Vec<LoopHandle>,
+    end: &AcceptorEnd,
+) {
     let mut in_a_row = 0;
-    while let Some(accepted) = listener.accept(&app, &live).await {
+    while let Some(accepted) = listener.accept(&app, &live, end).await {
         match accepted {
             Ok(accepted) => hand_over(&app, &loops, accepted),
             Err(error) => pause(&error).await,

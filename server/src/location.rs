@@ -2,6 +2,7 @@
 
 use http::Method;
 use pontoon_adapters::mount::Mounted;
+use pontoon_adapters::settings::Fingerprint;
 use pontoon_adapters::{
     Adapter, Blocking, BlockingWith, CallContext, CallbackAdapter, Error, LoopAdapter, Request,
     Response,
@@ -96,6 +97,13 @@ where
     }
 }
 
+/// What makes two adapters of config files the same: then a reload keeps the one that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    adapter: &'static str,
+    settings: Fingerprint,
+}
+
 /// A location in the making.
 #[derive(Debug)]
 pub struct Location {
@@ -107,6 +115,8 @@ pub struct Location {
     pub(crate) max_body_bytes: Option<usize>,
     pub(crate) server_timing: bool,
     pub(crate) max_running: usize,
+    /// `None` for what a program mounts.
+    pub(crate) identity: Option<Identity>,
     pub(crate) share: Option<Share>,
     pub(crate) client_key: ClientKey,
     pub(crate) max_per_client: Option<usize>,
@@ -131,6 +141,7 @@ impl Location {
             max_body_bytes: None,
             server_timing: false,
             max_running: Self::DEFAULT_MAX_RUNNING,
+            identity: None,
             share: None,
             client_key: ClientKey::Address,
             max_per_client: None,
@@ -219,6 +230,10 @@ impl From<LocationConfig> for Location {
             max_body_bytes: Some(config.max_body_bytes),
             server_timing: config.server_timing,
             max_running: config.max_running.unwrap_or(Self::DEFAULT_MAX_RUNNING),
+            identity: Some(Identity {
+                adapter: config.adapter,
+                settings: config.settings,
+            }),
             share: config.share,
             client_key: config.client_key,
             max_per_client: config.max_per_client,

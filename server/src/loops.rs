@@ -2,7 +2,8 @@
 
 use crate::app::{self, LoopApp, Role, Shared};
 use crate::error::{Result, ServerError};
-use crate::listener::{self, Listening};
+use crate::listener::{self, Listener, Listening};
+use crate::site::{LoopSite, Site};
 use pontoon_bridge::event_loop;
 use pontoon_bridge::{EventLoop, LoopHandle};
 use std::future::{Future, poll_fn};
@@ -15,12 +16,13 @@ use std::time::{Duration, Instant};
 /// Starts the loops and has the first one accept.
 pub(crate) fn start_loops(
     shared: &Arc<Shared>,
+    site: &Arc<Site>,
     loops: usize,
     listening: Listening,
 ) -> Result<StartedLoops> {
     let mut started: Vec<StartedLoop> = Vec::new();
     for index in 0..loops {
-        match start_loop(shared, index) {
+        match start_loop(shared, site, index) {
             Ok(one) => started.push(one),
             Err(source) => {
                 stop_loops(started);
@@ -28,39 +30,56 @@ pub(crate) fn start_loops(
             }
         }
     }
-    let (acceptor, acceptor_ended) = mpsc::channel::<()>();
-    let all = started.iter().map(|one| one.handle.clone()).collect();
-    let accept = move || async move {
-        // Dropped when the acceptor ends, which is what the receiver waits for.
-        let _acceptor = acceptor;
-        if let Some(app) = app::current() {
-            listener::accept(app, listening, all).await;
-        }
-    };
-    if started[0].handle.spawn(accept).is_err() {
-        stop_loops(started);
-        let source = io::Error::other("the loop ended at once");
-        return Err(ServerError::Loop { index: 0, source });
-    }
-    Ok(StartedLoops {
+    let (acceptor, acceptors_ended) = mpsc::channel();
+    let started = StartedLoops {
         loops: started,
-        acceptor_ended: Mutex::new(acceptor_ended),
-    })
+        acceptor,
+        acceptors_ended: Mutex::new(acceptors_ended),
+    };
+    match started.accept(listening) {
+        Ok(()) => Ok(started),
+        Err(source) => {
+            stop_loops(started.loops);
+            Err(ServerError::Loop { index: 0, source })
+        }
+    }
 }
 
 /// All loops of a server; the first one accepts.
 #[derive(Debug)]
 pub(crate) struct StartedLoops {
     loops: Vec<StartedLoop>,
-    /// Disconnected once the acceptor has ended. Never locked: the mutex lets threads share the
-    /// server, as a plain receiver would not.
-    acceptor_ended: Mutex<mpsc::Receiver<()>>,
+    /// Each acceptor has a clone.
+    acceptor: mpsc::Sender<()>,
+    /// Disconnected once all acceptors have ended, and `acceptor` is gone. Never locked: the mutex
+    /// lets threads share the server, as a plain receiver would not.
+    acceptors_ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl StartedLoops {
     /// Reaches the loops, by index.
     pub(crate) fn handles(&self) -> Vec<LoopHandle> {
         self.loops.iter().map(|one| one.handle.clone()).collect()
+    }
+
+    /// What an acceptor holds until it ends.
+    pub(crate) fn acceptor(&self) -> mpsc::Sender<()> {
+        self.acceptor.clone()
+    }
+
+    fn accept(&self, listening: Listening) -> io::Result<()> {
+        let (loops, alive) = (self.handles(), self.acceptor());
+        let (report, accepts) = mpsc::channel();
+        let accept = move || {
+            let Some(app) = app::current() else { return };
+            let entered = Listener::enter_loop(listening)
+                .map(|listener| listener::start_accepting(&app, listener, loops, alive));
+            // Who starts the server waits for it.
+            let _ = report.send(entered);
+        };
+        let gone = || io::Error::other("the loop ended at once");
+        self.loops[0].handle.post(accept).map_err(|_| gone())?;
+        accepts.recv().unwrap_or_else(|_| Err(gone()))
     }
 
     /// Drains all loops and waits for them, until `until` and a moment more for them to notice; for
@@ -70,7 +89,8 @@ impl StartedLoops {
         // First the acceptor: a connection that it has handed over is in its loop's inbox before
         // that loop hears of the drain.
         let _ = self.loops[0].handle.post(move || app::drain_here(until));
-        let ended = self.acceptor_ended.into_inner();
+        drop(self.acceptor);
+        let ended = self.acceptors_ended.into_inner();
         // Not for all of the time: if foreign code blocks that loop, the others still drain.
         let _ = ended
             .unwrap_or_else(PoisonError::into_inner)
@@ -134,17 +154,17 @@ impl StartedLoop {
     }
 }
 
-fn start_loop(shared: &Arc<Shared>, index: usize) -> io::Result<StartedLoop> {
+fn start_loop(shared: &Arc<Shared>, site: &Arc<Site>, index: usize) -> io::Result<StartedLoop> {
     let (started, report) = mpsc::channel();
     let (end, ended) = mpsc::channel();
+    let (shared, site) = (Arc::clone(shared), Arc::clone(site));
     let name = match shared.role {
         Role::Public => format!("pontoon-loop-{index}"),
         Role::Admin => "pontoon-admin".to_owned(),
     };
-    let shared = Arc::clone(shared);
     let run = move || {
         // Nobody listens any more only if the stop did not wait so long.
-        let _ = end.send(run_loop(&shared, index, &started));
+        let _ = end.send(run_loop(&shared, site, index, &started));
     };
     let thread = thread::Builder::new().name(name).spawn(run)?;
     let gone = |_| Err(io::Error::other("its thread ended at once"));
@@ -160,12 +180,15 @@ fn start_loop(shared: &Arc<Shared>, index: usize) -> io::Result<StartedLoop> {
 /// The life of a loop's thread; gives the connections that the end of the drain cut.
 fn run_loop(
     shared: &Arc<Shared>,
+    site: Arc<Site>,
     index: usize,
     started: &mpsc::Sender<io::Result<LoopHandle>>,
 ) -> usize {
-    let event_loop = EventLoop::with_spin(shared.config.spin);
-    let app = LoopApp::new(shared, index).map_err(io::Error::other);
-    let (event_loop, app) = match event_loop.and_then(|event_loop| Ok((event_loop, app?))) {
+    let event_loop = EventLoop::with_spin(site.config.spin);
+    let here = LoopSite::new(&site, None).map_err(io::Error::other);
+    // A reload may replace it: then nothing here may hold it back.
+    drop(site);
+    let (event_loop, here) = match event_loop.and_then(|event_loop| Ok((event_loop, here?))) {
         Ok(ready) => ready,
         Err(error) => {
             // Nobody listens only if the starting thread is gone.
@@ -173,7 +196,7 @@ fn run_loop(
             return 0;
         }
     };
-    let app = Rc::new(app);
+    let app = Rc::new(LoopApp::new(shared, index, here));
     app::set_current(Some(Rc::clone(&app)));
     let _ = started.send(Ok(event_loop.handle()));
     event_loop.block_on(drained(&app));

@@ -1,12 +1,12 @@
 //! The `pontoon` command.
 
 use clap::Parser;
-use pontoon::Server;
 use pontoon::adapters::registry::Registry;
 use pontoon::cli::{
-    self, Arguments, Command, DemoArguments, LogArguments, LogFormat, RunArguments,
+    self, Arguments, Command, DemoArguments, Descriptors, LogArguments, LogFormat, RunArguments,
 };
 use pontoon::config::{Config, ConfigError};
+use pontoon::{Server, ServerError};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -22,13 +22,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let registry = Registry::builtin();
-    match &arguments.command {
-        Command::Run(run_arguments) => run(run_arguments, &registry, &arguments.log),
-        Command::Demo(demo_arguments) => demo(demo_arguments, &arguments.log),
+    match arguments.command {
+        Command::Run(run_arguments) => run(run_arguments, registry, &arguments.log),
+        Command::Demo(demo_arguments) => demo(&demo_arguments, &arguments.log),
         Command::Check(check) => {
             let color = cli::wants_color(&io::stderr());
             ended(cli::check(
-                check,
+                &check,
                 &registry,
                 &mut io::stdout(),
                 &mut io::stderr(),
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             ))
         }
         Command::Adapters(adapters) => ended(cli::adapters(
-            adapters,
+            &adapters,
             &registry,
             &mut io::stdout(),
             &mut io::stderr(),
@@ -60,14 +60,17 @@ fn failed(error: impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(arguments: &RunArguments, registry: &Registry, log: &LogArguments) -> ExitCode {
+fn run(arguments: RunArguments, registry: Registry, log: &LogArguments) -> ExitCode {
     let color = cli::wants_color(&io::stderr());
-    let config = match Config::load_with(&arguments.file, registry, &arguments.overrides()) {
+    let descriptors = Descriptors::raise();
+    let config = match Config::load_with(&arguments.file, &registry, &arguments.overrides()) {
         Ok(config) => config,
         Err(error) => return failed(rendered(&error, color)),
     };
     let _ = write!(io::stderr(), "{}", config.warnings.render(color));
     let _log = start_log(log);
+    let descriptors = told(descriptors);
+    warn_of_shortage(descriptors, &config);
     let running = match Server::from_config(config).start() {
         Ok(running) => running,
         Err(error) => return failed(error),
@@ -76,9 +79,45 @@ fn run(arguments: &RunArguments, registry: &Registry, log: &LogArguments) -> Exi
     if let Some(address) = running.admin_address() {
         tracing::info!(%address, "the admin listener is up");
     }
-    match running.run_until_signal() {
+    let reload = move || {
+        let config = Config::load_with(&arguments.file, &registry, &arguments.overrides())?;
+        if !config.warnings.diagnostics().is_empty() {
+            tracing::warn!("{}", config.warnings);
+        }
+        warn_of_shortage(descriptors, &config);
+        Ok(Server::from_config(config))
+    };
+    match running.run_and_reload(reload) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServerError::Stuck { .. }) => {
+            failed(error);
+            ExitCode::from(START_AGAIN)
+        }
         Err(error) => failed(error),
+    }
+}
+
+/// The exit status that asks a supervisor for another start: `EX_TEMPFAIL` of sysexits.
+const START_AGAIN: u8 = 75;
+
+/// Tells the log what became of the limit on file descriptors.
+fn told(descriptors: io::Result<Descriptors>) -> Option<Descriptors> {
+    match descriptors {
+        Ok(limits) => {
+            let Descriptors { before, now, hard } = limits;
+            tracing::debug!(before, now, hard, "the limit on file descriptors");
+            Some(limits)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the limit on file descriptors is not known");
+            None
+        }
+    }
+}
+
+fn warn_of_shortage(descriptors: Option<Descriptors>, config: &Config) {
+    if let Some(shortage) = descriptors.and_then(|limits| limits.shortage(config)) {
+        tracing::warn!("{shortage}");
     }
 }
 
@@ -88,7 +127,9 @@ fn rendered(error: &ConfigError, color: bool) -> String {
 
 #[cfg(feature = "sqlite")]
 fn demo(arguments: &DemoArguments, log: &LogArguments) -> ExitCode {
+    let descriptors = Descriptors::raise();
     let _log = start_log(log);
+    told(descriptors);
     let demo = match pontoon::demo::Demo::start(&arguments.listen) {
         Ok(demo) => demo,
         Err(error) => return failed(error),

@@ -10,8 +10,8 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// By what a location tells its clients apart.
@@ -99,7 +99,8 @@ const KEPT_ENTRIES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct PerClient {
     key: ClientKey,
-    max: usize,
+    /// A reload may change it.
+    max: AtomicUsize,
     /// Never zero. The lock protects only the table; nothing else is done under it.
     calls: Mutex<HashMap<Client, usize>>,
     refused: AtomicU64,
@@ -109,7 +110,7 @@ impl PerClient {
     pub(crate) fn new(key: ClientKey, max: usize) -> Self {
         Self {
             key,
-            max,
+            max: AtomicUsize::new(max),
             calls: Mutex::default(),
             refused: AtomicU64::new(0),
         }
@@ -122,12 +123,13 @@ impl PerClient {
         headers: &HeaderMap,
     ) -> Option<ClientPlace> {
         let client = Client::of(&self.key, peer, headers);
+        let max = self.max();
         let may_enter = match self.lock().entry(client.clone()) {
-            Entry::Occupied(mut calls) if *calls.get() < self.max => {
+            Entry::Occupied(mut calls) if *calls.get() < max => {
                 *calls.get_mut() += 1;
                 true
             }
-            Entry::Vacant(first) if self.max > 0 => {
+            Entry::Vacant(first) if max > 0 => {
                 first.insert(1);
                 true
             }
@@ -145,7 +147,18 @@ impl PerClient {
     }
 
     pub(crate) fn max(&self) -> usize {
-        self.max
+        // Relaxed: a number of its own; who enters may see a change a moment later.
+        self.max.load(Relaxed)
+    }
+
+    /// Changes the limit. Who is in stays in.
+    pub(crate) fn set_max(&self, max: usize) {
+        // Relaxed: as in `max`.
+        self.max.store(max, Relaxed);
+    }
+
+    pub(crate) fn key(&self) -> &ClientKey {
+        &self.key
     }
 
     /// Clients with calls inside.

@@ -1,7 +1,8 @@
 //! The places of a location: how many calls it may have, altogether and of one client.
 //!
 //! A place is held until the foreign code has really returned, whoever has given up on the call. A
-//! location that limits neither costs nothing here.
+//! location that limits neither costs nothing here. A reload that keeps a location's adapter keeps its
+//! counts.
 
 use crate::bounded::Bounded;
 use crate::per_client::{ClientKey, PerClient};
@@ -40,6 +41,15 @@ impl Share {
     }
 }
 
+/// A count with its limit.
+#[derive(Debug)]
+struct Held<T> {
+    /// Shared with the location that a reload will replace by this one, if there is one.
+    count: Arc<T>,
+    /// The limit for it, from when this location serves.
+    max: usize,
+}
+
 /// A limit on a location's calls.
 #[derive(Debug)]
 struct Limit {
@@ -60,8 +70,8 @@ pub(crate) enum LimitKind {
 /// The places of a location.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    limit: Option<Limit>,
-    per_client: Option<Arc<PerClient>>,
+    limit: Option<Held<Limit>>,
+    per_client: Option<Held<PerClient>>,
 }
 
 /// What a location's limits have seen, for the status page.
@@ -75,15 +85,41 @@ pub(crate) struct LimitStats {
 
 impl Places {
     pub(crate) fn limit(&mut self, kind: LimitKind, max: usize) {
-        self.limit = Some(Limit {
+        let count = Arc::new(Limit {
             kind,
             calls: Arc::new(Bounded::new(max)),
             refused: AtomicU64::new(0),
         });
+        self.limit = Some(Held { count, max });
     }
 
     pub(crate) fn limit_clients(&mut self, key: ClientKey, max: usize) {
-        self.per_client = Some(Arc::new(PerClient::new(key, max)));
+        let count = Arc::new(PerClient::new(key, max));
+        self.per_client = Some(Held { count, max });
+    }
+
+    /// Counts on where those left off, as far as they count the same.
+    pub(crate) fn go_on_from(&mut self, before: &Self) {
+        if let (Some(limit), Some(before)) = (&mut self.limit, &before.limit)
+            && limit.count.kind == before.count.kind
+        {
+            limit.count = Arc::clone(&before.count);
+        }
+        if let (Some(clients), Some(before)) = (&mut self.per_client, &before.per_client)
+            && clients.count.key() == before.count.key()
+        {
+            clients.count = Arc::clone(&before.count);
+        }
+    }
+
+    /// Holds counts that it took over to its own limits.
+    pub(crate) fn apply_limits(&self) {
+        if let Some(limit) = &self.limit {
+            limit.count.calls.set_max(limit.max);
+        }
+        if let Some(clients) = &self.per_client {
+            clients.count.set_max(clients.max);
+        }
     }
 
     /// A place for a call, where there is a limit; or the answer when there is none left.
@@ -98,13 +134,13 @@ impl Places {
         let of_client = match &self.per_client {
             None => None,
             Some(clients) => {
-                let place = clients.enter(peer, headers);
-                Some(place.ok_or_else(|| client_full(clients.max()))?)
+                let place = clients.count.enter(peer, headers);
+                Some(place.ok_or_else(|| client_full(clients.count.max()))?)
             }
         };
         let of_location = match &self.limit {
             None => None,
-            Some(limit) => Some(limit.calls.enter().ok_or_else(|| limit.refuse())?),
+            Some(Held { count, .. }) => Some(count.calls.enter().ok_or_else(|| count.refuse())?),
         };
         Ok(match (of_location, of_client) {
             (Some(place), None) => Some(Box::new(place)),
@@ -115,18 +151,20 @@ impl Places {
 
     /// How the location's limit stands, if it has one.
     pub(crate) fn limit_stats(&self) -> Option<LimitStats> {
-        self.limit.as_ref().map(|limit| LimitStats {
-            kind: limit.kind,
-            inside: limit.calls.count(),
-            max: limit.calls.max(),
-            // Relaxed: a statistic.
-            refused: limit.refused.load(Relaxed),
-        })
+        self.limit
+            .as_ref()
+            .map(|Held { count: limit, .. }| LimitStats {
+                kind: limit.kind,
+                inside: limit.calls.count(),
+                max: limit.calls.max(),
+                // Relaxed: a statistic.
+                refused: limit.refused.load(Relaxed),
+            })
     }
 
     /// The location's clients, if it counts them.
     pub(crate) fn per_client(&self) -> Option<&PerClient> {
-        self.per_client.as_deref()
+        self.per_client.as_ref().map(|clients| &*clients.count)
     }
 }
 

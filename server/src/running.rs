@@ -1,26 +1,23 @@
 //! A server that runs, and how it stops.
 
-use crate::admin::{Admin, Overview};
-use crate::app::{Shared, SharedLocation};
+use crate::admin::Admin;
+use crate::app::Shared;
 use crate::config::ListenAddress;
-use crate::error::{Result, ServerError};
+use crate::error::Result;
 use crate::loops::StartedLoops;
-use pontoon_bridge::{LoopHandle, Pool, PoolStats, ShutdownReport};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use crate::reload::{Live, ReloadReport, Serving};
+use crate::server::Server;
+use pontoon_bridge::{Pool, PoolStats, ShutdownReport};
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A running server; made by [`Server::start`](crate::Server::start). Dropping it leaves the server
 /// running on its threads.
 #[derive(Debug)]
 pub struct Running {
-    shared: Arc<Shared>,
-    address: ListenAddress,
+    pub(crate) live: Arc<Live>,
     loops: StartedLoops,
-    pools: Vec<Pool>,
     admin: Option<Admin>,
 }
 
@@ -29,24 +26,19 @@ pub struct Running {
 pub struct StopReport {
     /// Connections that were still open when the time was up.
     pub connections_cut: usize,
-    /// Pools whose calls had not returned when the time was up, and how many of them.
+    /// Pools whose calls had not returned when the time was up, and how many of them; also pools that
+    /// a reload had replaced.
     pub stuck: Vec<ShutdownReport>,
     /// Loops that did not end: a callback library or a handler blocks their thread.
     pub loops_stuck: usize,
 }
 
 impl Running {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        address: ListenAddress,
-        loops: StartedLoops,
-        pools: Vec<Pool>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, serving: Serving, loops: StartedLoops) -> Self {
+        let live = Live::new(shared, loops.handles(), serving, loops.acceptor());
         Self {
-            shared,
-            address,
+            live: Arc::new(live),
             loops,
-            pools,
             admin: None,
         }
     }
@@ -54,26 +46,22 @@ impl Running {
     /// Shows the server on its admin listener, if it has one.
     pub(crate) fn with_admin(self, admin: Option<Admin>) -> Self {
         if let Some(admin) = &admin {
-            admin.watch(Seen {
-                shared: Arc::clone(&self.shared),
-                loops: self.loops.handles(),
-                pools: self.pools.clone(),
-            });
+            admin.watch(self.live.clone());
         }
         Self { admin, ..self }
     }
 
     /// Where the server listens, with the port that the system chose.
     #[must_use]
-    pub fn address(&self) -> &ListenAddress {
-        &self.address
+    pub fn address(&self) -> ListenAddress {
+        self.live.serving().address
     }
 
     /// The TCP address, if it listens on one.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &self.address {
-            ListenAddress::Tcp(address) => Some(*address),
+        match self.address() {
+            ListenAddress::Tcp(address) => Some(address),
             ListenAddress::Unix(_) => None,
         }
     }
@@ -87,16 +75,42 @@ impl Running {
     /// Open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.connections.count()
+        self.live.shared.connections.count()
     }
 
     /// What a pool has done and does; `None` when there is no such pool.
     #[must_use]
     pub fn pool_stats(&self, name: &str) -> Option<PoolStats> {
-        self.pools
-            .iter()
-            .find(|pool| pool.name() == name)
-            .map(Pool::stats)
+        let pools = self.live.serving().pools;
+        let named = pools.iter().find(|pool| pool.name() == name);
+        named.map(|served| served.pool.stats())
+    }
+
+    /// Serves what `server` describes from now on, without a stop; returns once every loop does.
+    ///
+    /// Connections stay open, and their next requests see the new locations and limits; requests that
+    /// are under way finish on the old ones. A pool of a config file whose settings stay the same goes
+    /// on, as does a location's adapter, with its sessions, while its pool and what its table says at
+    /// the adapter's keys stay. So does a pool that is given by reference again. What a program
+    /// describes itself cannot be compared, and is made anew.
+    ///
+    /// The pools that are left over are shut down when the last request that uses them has ended, or
+    /// after `shutdown_timeout`; calls that still run then are named in the log and left behind. New and
+    /// old pools exist side by side meanwhile, with all their threads.
+    ///
+    /// If it listens on another address, that one is bound before the old one is closed. The size
+    /// limits of heads hold for new connections only. `admin`, `loops` and `spin` cannot change: see
+    /// [`ReloadReport::needs_restart`].
+    ///
+    /// Reloads come one after the other. It blocks: do not call it on a loop's thread.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Server::start`], and when the server stops, when a loop does not answer, and when so
+    /// many threads of earlier reloads have not ended that more would be a danger. Nothing has changed
+    /// then.
+    pub fn reload(&self, server: Server) -> Result<ReloadReport> {
+        self.live.reload(server)
     }
 
     /// Stops the server: accepts no more, answers what was read, then ends. It takes at most the
@@ -108,14 +122,18 @@ impl Running {
         if let Some(admin) = &self.admin {
             admin.begin_drain();
         }
-        let until = Instant::now() + self.shared.config.shutdown_timeout;
+        let (serving, drains) = self.live.begin_stop();
+        let until = Instant::now() + serving.site.config.shutdown_timeout;
         let ends = self.loops.stop(until);
-        self.pools.iter().for_each(Pool::begin_shutdown);
+        let pools = || serving.pools.iter().map(|served| &served.pool);
+        pools().for_each(Pool::begin_shutdown);
         let left = || until.saturating_duration_since(Instant::now());
-        let reports = self.pools.iter().map(|pool| pool.shutdown(left()));
+        let mut reports: Vec<_> = pools().map(|pool| pool.shutdown(left())).collect();
+        reports.extend(drains.into_iter().filter_map(|drain| drain.stop(until)));
+        reports.retain(|report| report.still_running > 0);
         let report = StopReport {
             connections_cut: ends.iter().flatten().sum(),
-            stuck: reports.filter(|report| report.still_running > 0).collect(),
+            stuck: reports,
             loops_stuck: ends.iter().filter(|end| end.is_none()).count(),
         };
         if let Some(admin) = self.admin {
@@ -123,91 +141,32 @@ impl Running {
         }
         report
     }
-
-    /// Runs until INT or TERM, which drain; a second one stops waiting at once. The program should
-    /// end then: what did not return is left behind on its threads, and the three signals that
-    /// are watched here (HUP is the third) do not end the program any more.
-    ///
-    /// # Errors
-    ///
-    /// When signals cannot be watched, and when a second signal cut the drain short.
-    pub fn run_until_signal(self) -> Result<()> {
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(ServerError::Signals)?;
-        let shared = Arc::clone(&self.shared);
-        // Made now: when the time comes there may be no thread left to be had.
-        let (stop, stop_asked) = mpsc::channel::<()>();
-        let (done, stopped) = mpsc::channel();
-        let handle = signals.handle();
-        let stopper = move || {
-            if stop_asked.recv().is_ok() {
-                // The receiver is gone only if a second signal came first.
-                let _ = done.send(self.stop());
-                handle.close();
-            }
-        };
-        let stopper = thread::Builder::new()
-            .name("pontoon-stop".to_owned())
-            .spawn(stopper);
-        stopper.map_err(ServerError::Signals)?;
-        let mut is_stopping = false;
-        for signal in signals.forever() {
-            if signal == SIGHUP {
-                tracing::warn!("HUP: this version does not reload its config; restart it instead");
-            } else if is_stopping {
-                let connections = shared.connections.count();
-                return Err(ServerError::StoppedAtOnce { connections });
-            } else {
-                is_stopping = true;
-                let (connections, limit) =
-                    (shared.connections.count(), shared.config.shutdown_timeout);
-                tracing::info!(
-                    connections,
-                    ?limit,
-                    "stopping: no more connections; send the signal again to stop at once"
-                );
-                // The stopper waits for nothing else.
-                let _ = stop.send(());
-            }
-        }
-        if let Ok(report) = stopped.recv() {
-            report.log();
-        }
-        Ok(())
-    }
 }
 
-/// The server as its admin listener sees it.
-struct Seen {
-    shared: Arc<Shared>,
-    loops: Vec<LoopHandle>,
-    pools: Vec<Pool>,
-}
-
-impl Overview for Seen {
-    fn loops(&self) -> Vec<LoopHandle> {
-        self.loops.clone()
+/// Names the calls that a pool could not end.
+pub(crate) fn log_left_behind(report: &ShutdownReport) {
+    if report.still_running == 0 {
+        return;
     }
-
-    fn connections(&self) -> (usize, usize) {
-        let connections = &self.shared.connections;
-        (connections.count(), connections.max())
-    }
-
-    fn pools(&self) -> Vec<Pool> {
-        self.pools.clone()
-    }
-
-    fn locations(&self) -> Vec<Arc<SharedLocation>> {
-        self.shared.locations.clone()
+    let (pool, calls) = (&report.pool, report.still_running);
+    tracing::warn!(%pool, calls, "calls that did not return were left behind");
+    for call in &report.calls {
+        let (location, request) = (call.location.as_deref(), call.tag);
+        let (age_seconds, thread_id) = (call.age.as_secs_f64(), call.thread_id);
+        tracing::warn!(
+            %pool,
+            location,
+            request,
+            age_seconds,
+            thread_id,
+            "left behind: {call}"
+        );
     }
 }
 
 impl StopReport {
-    fn log(&self) {
-        for pool in &self.stuck {
-            let (name, calls) = (&pool.pool, pool.still_running);
-            tracing::warn!(pool = %name, calls, "calls that did not return were left behind");
-        }
+    pub(crate) fn log(&self) {
+        self.stuck.iter().for_each(log_left_behind);
         if self.loops_stuck > 0 {
             let loops = self.loops_stuck;
             tracing::error!(

@@ -1,18 +1,19 @@
 //! The server: pools and locations put together, run on loops, stopped in order.
 
 use crate::admin::Admin;
-use crate::app::{Shared, SharedLocation};
+use crate::app::{Role, Shared};
 use crate::config::{Config, ServerConfig};
 use crate::error::{Result, ServerError};
 use crate::listener::Listening;
 use crate::location::{Location, Mount};
 use crate::loops::start_loops;
-use crate::pools::{self, ServerPool};
+use crate::pools::{self, ServedPool, ServerPool};
+use crate::reload::Serving;
 use crate::router::{RouteError, Router};
 use crate::running::Running;
+use crate::site::{SharedLocation, Site};
 use pontoon_adapters::settings::AutoOr;
 use pontoon_bridge::{Pool, Spin};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -38,7 +39,7 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    config: ServerConfig,
+    pub(crate) config: ServerConfig,
     pools: Vec<ServerPool>,
     locations: Vec<Location>,
     bad_address: Option<String>,
@@ -65,22 +66,9 @@ impl Server {
     /// The server that a config file describes.
     #[must_use]
     pub fn from_config(config: Config) -> Self {
-        let pool = |pool: crate::config::PoolConfig| {
-            Pool::named(pool.name)
-                .threads(pool.threads)
-                .max_queue(pool.max_queue)
-                .codel(pool.codel)
-                .session_idle(pool.session_idle)
-                .stack_bytes(pool.stack_size_bytes)
-                .spin(pool.spin)
-        };
         Self {
             config: config.server,
-            pools: config
-                .pools
-                .into_iter()
-                .map(|config| pool(config).into())
-                .collect(),
+            pools: config.pools.into_iter().map(ServerPool::from).collect(),
             locations: config.locations.into_iter().map(Location::from).collect(),
             bad_address: None,
         }
@@ -169,13 +157,10 @@ impl Server {
     ///
     /// When an address, a pool, a location or a limit of the OS is in the way; nothing is left
     /// running then.
-    pub fn start(mut self) -> Result<Running> {
-        if let Some(problem) = self.bad_address {
-            return Err(ServerError::Setup(problem));
-        }
-        self.clamp();
-        let admin = self.config.admin.as_ref().map(Admin::start).transpose()?;
-        match self.start_public() {
+    pub fn start(self) -> Result<Running> {
+        let server = self.checked()?;
+        let admin = server.config.admin.as_ref().map(Admin::start).transpose()?;
+        match server.start_public() {
             Ok(running) => Ok(running.with_admin(admin)),
             Err(error) => {
                 if let Some(admin) = admin {
@@ -191,21 +176,45 @@ impl Server {
         let address = self.config.listen.clone();
         let listening =
             Listening::bind(&address).map_err(|source| ServerError::Listen { address, source })?;
-        let pools = pools::make(self.pools)?;
-        let loops = loop_count(self.config.loops);
-        let locations = bind_locations(self.locations, &pools, self.config.max_body_bytes)?;
-        let shared = Arc::new(Shared::new(self.config, locations, loops));
         let address = listening.address().map_err(|source| ServerError::Listen {
-            address: shared.config.listen.clone(),
+            address: self.config.listen.clone(),
             source,
         })?;
-        let started = start_loops(&shared, loops, listening)?;
-        Ok(Running::new(
-            shared,
+        let loops = loop_count(self.config.loops);
+        let (site, pools) = self.build(None)?;
+        let shared = Arc::new(Shared::new(
+            Role::Public,
+            site.config.max_connections,
+            loops,
+        ));
+        let started = start_loops(&shared, &site, loops, listening)?;
+        let serving = Serving {
+            site,
+            pools,
             address,
-            started,
-            pools.into_values().collect(),
-        ))
+        };
+        Ok(Running::new(shared, serving, started))
+    }
+
+    /// The server with everything within its limits.
+    pub(crate) fn checked(mut self) -> Result<Self> {
+        if let Some(problem) = self.bad_address {
+            return Err(ServerError::Setup(problem));
+        }
+        self.clamp();
+        Ok(self)
+    }
+
+    /// Makes what is served, and the pools for it. What stays as it was before a reload goes on as
+    /// it is.
+    pub(crate) fn build(self, before: Option<&Serving>) -> Result<(Arc<Site>, Vec<ServedPool>)> {
+        let (old_pools, old_locations) = before.map_or((&[][..], &[][..]), |before| {
+            (&before.pools[..], &before.site.locations[..])
+        });
+        let pools = pools::make(self.pools, old_pools)?;
+        let max_body_bytes = self.config.max_body_bytes;
+        let locations = bind_locations(self.locations, &pools, max_body_bytes, old_locations)?;
+        Ok((Arc::new(Site::new(self.config, locations)), pools))
     }
 }
 
@@ -245,29 +254,32 @@ fn loop_count(loops: AutoOr<usize>) -> usize {
 
 fn bind_locations(
     locations: Vec<Location>,
-    pools: &HashMap<String, Pool>,
+    pools: &[ServedPool],
     max_body_bytes: usize,
+    before: &[Arc<SharedLocation>],
 ) -> Result<Vec<SharedLocation>> {
     // Every loop makes a router of its own later; what is wrong with the paths shows here.
     let mut router = Router::new();
-    let mut bound = Vec::new();
+    let mut bound: Vec<SharedLocation> = Vec::new();
     for location in locations {
         let path = location.path.clone();
         router
             .add(&path, location.methods.clone(), ())
             .map_err(|error: RouteError| ServerError::Setup(error.to_string()))?;
-        let pool = match &location.pool {
-            None => None,
-            Some(name) => Some(pools.get(name).ok_or_else(|| {
+        let named = |name: &String| {
+            let pool = pools.iter().find(|pool| pool.name() == name);
+            pool.map(|served| &served.pool).ok_or_else(|| {
                 ServerError::Setup(format!("the location `{path}` names the pool `{name}`, which there is not; add it with `.pool(Pool::named(\"{name}\"))`"))
-            })?),
+            })
         };
+        let pool = location.pool.as_ref().map(named).transpose()?;
         if location.share.is_some() && !location.mounted.kind().needs_pool() {
             return Err(ServerError::Setup(format!(
                 "the location `{path}` runs without a pool, so it can have no share of one: limit it by `max_running`"
             )));
         }
-        let location = SharedLocation::new(location, pool, max_body_bytes).ok_or_else(|| {
+        let kept = same_as_before(&location, pool, before, &bound);
+        let location = SharedLocation::new(location, pool, max_body_bytes, kept).ok_or_else(|| {
             ServerError::Setup(format!(
                 "the location `{path}` blocks and so needs a pool: mount it by `on_pool(\"NAME\", …)`"
             ))
@@ -275,6 +287,28 @@ fn bind_locations(
         bound.push(location);
     }
     Ok(bound)
+}
+
+/// The location whose adapter this one goes on with: one that says the same to the same adapter on
+/// the same workers, if no other goes on with it; best one on the same path.
+fn same_as_before<'b>(
+    location: &Location,
+    pool: Option<&Pool>,
+    before: &'b [Arc<SharedLocation>],
+    taken: &[SharedLocation],
+) -> Option<&'b SharedLocation> {
+    let identity = location.identity.as_ref()?;
+    let is_free = |old: &&SharedLocation| !taken.iter().any(|new| new.shares_adapter_with(old));
+    let same = || {
+        before
+            .iter()
+            .map(Arc::as_ref)
+            .filter(|old| old.mounting.serves_as(identity, pool))
+            .filter(is_free)
+    };
+    same()
+        .find(|old| *old.path == *location.path)
+        .or_else(|| same().next())
 }
 
 #[cfg(test)]

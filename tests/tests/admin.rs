@@ -86,6 +86,7 @@ fn a_server_that_is_well_says_so() {
     let location = json!({
         "path": "/held",
         "methods": null,
+        "pool": "p",
         "share": { "max": 4, "in_flight": 0, "refused": 0 },
         "max_per_client": { "max": 9, "clients": 0, "refused": 0 },
     });

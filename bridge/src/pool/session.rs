@@ -6,9 +6,9 @@ use crate::error::BoxError;
 use crate::quiet::drop_quietly;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 type Open<S> = Box<dyn Fn() -> Result<S, BoxError> + Send + Sync>;
@@ -19,6 +19,8 @@ type Interrupter<S> = Box<dyn Fn(&S) -> Option<Box<dyn Interrupt>> + Send + Sync
 pub struct SessionKind<S> {
     /// Never 0.
     pub(super) id: u64,
+    /// Sessions know by it whether anybody can still use them.
+    alive: Arc<()>,
     open: Open<S>,
     check: Option<Check<S>>,
     interrupter: Option<Interrupter<S>>,
@@ -33,6 +35,7 @@ impl<S: 'static> SessionKind<S> {
         Self {
             // Relaxed: only uniqueness counts.
             id: NEXT_ID.fetch_add(1, Relaxed),
+            alive: Arc::new(()),
             open: Box::new(move || open().map_err(Into::into)),
             check: None,
             interrupter: None,
@@ -103,6 +106,7 @@ const CHECK_AFTER_IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Session<S> {
     inner: S,
+    kind: Weak<()>,
     suspect: bool,
     discard: bool,
 }
@@ -124,9 +128,21 @@ impl<S> Session<S> {
     }
 }
 
+/// A session of any kind.
+trait Kept: Any {
+    /// Whether its kind is gone, so that no call will ever use it.
+    fn is_orphan(&self) -> bool;
+}
+
+impl<S: 'static> Kept for Session<S> {
+    fn is_orphan(&self) -> bool {
+        self.kind.strong_count() == 0
+    }
+}
+
 struct Entry {
     kind: u64,
-    session: Box<dyn Any>,
+    session: Box<dyn Kept>,
     last_used: Instant,
 }
 
@@ -154,16 +170,21 @@ impl Sessions {
     ) -> Result<Box<Session<S>>, BoxError> {
         if let Some(at) = self.entries.iter().position(|entry| entry.kind == kind.id) {
             let entry = self.entries.swap_remove(at);
-            if let Ok(session) = entry.session.downcast::<Session<S>>()
+            let session: Box<dyn Any> = entry.session;
+            if let Ok(session) = session.downcast::<Session<S>>()
                 && let Some(session) = checked(kind, session, entry.last_used)
             {
                 return Ok(session);
             }
         }
+        // A new kind has often taken an old one's place; without this, a pool whose kinds change
+        // every second would keep a minute's worth of them.
+        self.close_orphans();
         let inner = (kind.open)()?;
         self.opened += 1;
         Ok(Box::new(Session {
             inner,
+            kind: Arc::downgrade(&kind.alive),
             suspect: false,
             discard: false,
         }))
@@ -205,6 +226,14 @@ impl Sessions {
             .iter()
             .position(|entry| now.saturating_duration_since(entry.last_used) >= limit)
         {
+            drop_quietly(self.entries.swap_remove(at).session);
+        }
+    }
+
+    /// Closes what no call can use any more.
+    fn close_orphans(&mut self) {
+        let orphan = |entry: &Entry| entry.session.is_orphan();
+        while let Some(at) = self.entries.iter().position(orphan) {
             drop_quietly(self.entries.swap_remove(at).session);
         }
     }

@@ -2,6 +2,7 @@
 
 use super::answer;
 use super::state::{Phase, State};
+use crate::stuck;
 use http::StatusCode;
 use pontoon_adapters::Response;
 use pontoon_bridge::Pool;
@@ -36,11 +37,14 @@ pub(super) fn page(state: &State) -> Response {
 /// can be done, and would be no less if nobody came here.
 fn why_unable(pool: &Pool) -> Option<Value> {
     let name = pool.name();
-    pool.is_shutting_down().then(|| {
-        json!({
-            "code": "pool_stopped",
-            "pool": name,
-            "detail": format!("the pool `{name}` was shut down and takes no more calls"),
-        })
-    })
+    let (code, detail) = if pool.is_shutting_down() {
+        let detail = format!("the pool `{name}` was shut down and takes no more calls");
+        ("pool_stopped", detail)
+    } else {
+        let stuck = stuck::all_workers(pool)?;
+        let detail =
+            format!("the pool `{name}` has no worker left: {stuck} calls hang, see /status");
+        ("pool_stuck", detail)
+    };
+    Some(json!({ "code": code, "pool": name, "detail": detail }))
 }

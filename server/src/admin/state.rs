@@ -1,6 +1,6 @@
 //! What the admin listener knows of the server.
 
-use crate::app::SharedLocation;
+use crate::site::SharedLocation;
 use pontoon_bridge::{LoopHandle, Pool};
 use std::fmt;
 use std::sync::atomic::AtomicBool;

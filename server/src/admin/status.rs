@@ -3,12 +3,19 @@
 
 use super::answer;
 use super::state::State;
-use crate::app::SharedLocation;
 use crate::places::LimitKind;
+use crate::site::SharedLocation;
 use http::{Method, StatusCode};
 use pontoon_adapters::Response;
-use pontoon_bridge::Pool;
+use pontoon_bridge::{Pool, RunningCall};
 use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// Calls that are younger come and go faster than anybody reads.
+const WORTH_NAMING: Duration = Duration::from_secs(1);
+/// Calls named of one pool: the page must not grow with the pool.
+const NAMED_CALLS: usize = 100;
 
 /// The page.
 pub(super) fn page(state: &State) -> Response {
@@ -40,6 +47,10 @@ fn pool(pool: &Pool) -> Value {
         "threads": stats.threads,
         "capacity": pool.capacity(),
         "idle": stats.idle,
+        "running": stats.running,
+        "stuck": stats.stuck,
+        "max_stuck": stats.max_stuck,
+        "running_calls": running_calls(pool),
         "in_flight": stats.in_flight,
         "submitted": stats.submitted,
         "refused": stats.refused,
@@ -55,10 +66,29 @@ fn pool(pool: &Pool) -> Value {
     })
 }
 
+/// Those that have run for a while, the oldest first.
+fn running_calls(pool: &Pool) -> Vec<Value> {
+    let mut calls = pool.running();
+    calls.retain(|call| call.age > WORTH_NAMING);
+    calls.sort_by_key(|call| Reverse(call.age));
+    calls.truncate(NAMED_CALLS);
+    let named = |call: &RunningCall| {
+        json!({
+            "location": call.location.as_deref(),
+            "request": call.tag,
+            "age_seconds": call.age.as_secs_f64(),
+            "thread_id": call.thread_id,
+            "stuck": call.is_stuck,
+        })
+    };
+    calls.iter().map(named).collect()
+}
+
 fn location(location: &SharedLocation) -> Value {
     let methods = location.methods.as_ref();
     let methods = methods.map(|all| all.iter().map(Method::as_str).collect::<Vec<_>>());
-    let mut document = json!({ "path": &*location.path, "methods": methods });
+    let pool = location.mounting.pool().map(Pool::name);
+    let mut document = json!({ "path": &*location.path, "methods": methods, "pool": pool });
     if let Some(limit) = location.places.limit_stats() {
         let kind = match limit.kind {
             LimitKind::Share => "share",

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use pontoon_adapters::settings::KeySpec;
-use pontoon_bridge::Spin;
+use pontoon_bridge::{PoolBuilder, Spin};
 
 /// Connections that are open at once, unless the file says otherwise.
 pub const MAX_CONNECTIONS_DEFAULT: &str = "10_000";
@@ -43,6 +43,8 @@ pub const CODEL_INTERVAL_DEFAULT: &str = "100ms";
 pub const SESSION_IDLE_DEFAULT: &str = "60s";
 /// The stack of a worker.
 pub const STACK_SIZE_DEFAULT: &str = "2MiB";
+/// How long a call may run before it counts as stuck.
+pub const STUCK_AFTER_DEFAULT: &str = "10s";
 /// How long a call may take, queueing included.
 pub const DEADLINE_DEFAULT: &str = "30s";
 /// The calls of a location without a pool that run at once.
@@ -59,7 +61,10 @@ pub(super) const MAX_REQUEST_LINE: RangeInclusive<u64> = 256..=1 << 20;
 pub(super) const MAX_HEADER_BYTES: RangeInclusive<u64> = 8 << 10..=16 << 20;
 /// Bodies are held in memory.
 pub(super) const MAX_BODY: RangeInclusive<u64> = 0..=1 << 30;
-pub(super) const THREADS: RangeInclusive<i64> = 1..=4096;
+pub(super) const THREADS: RangeInclusive<i64> = 1..=POOL_THREADS_MAX;
+pub(super) const MAX_STUCK: RangeInclusive<i64> = 0..=POOL_THREADS_MAX;
+/// Workers and spare ones of a pool together.
+pub(super) const POOL_THREADS_MAX: i64 = PoolBuilder::MAX_THREADS as i64;
 pub(super) const MAX_QUEUE: RangeInclusive<i64> = 0..=1_000_000;
 /// Below this, foreign code overruns its stack; above, 4096 workers fill the address space.
 pub(super) const STACK_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 30;
@@ -176,6 +181,12 @@ pub const SERVER_KEYS: &[KeySpec] = &[
         SHUTDOWN_TIMEOUT_DEFAULT,
         "how long running calls may take to end once the server stops",
     ),
+    KeySpec::with_default(
+        "restart_when_stuck",
+        "\"off\" or duration",
+        "\"off\"",
+        "how long a pool may have no worker left because all hang; then the process stops, with exit status 75",
+    ),
     KeySpec::optional(
         "pool",
         "tables",
@@ -219,6 +230,23 @@ pub const POOL_KEYS: &[KeySpec] = &[
         "duration",
         SESSION_IDLE_DEFAULT,
         "how long a worker keeps a session that it does not use",
+    ),
+    KeySpec::with_default(
+        "stuck_after",
+        "duration",
+        STUCK_AFTER_DEFAULT,
+        "how long a call may run before the log names it and a spare worker comes in for it",
+    ),
+    KeySpec::optional(
+        "max_stuck",
+        "integer",
+        "spare workers that come in for stuck calls, as many as threads without the key; 0: none",
+    ),
+    KeySpec::with_default(
+        "interrupt_stuck",
+        "boolean",
+        "false",
+        "whether a stuck call is told to stop although its client still waits",
     ),
     KeySpec::with_default(
         "stack_size",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use pontoon_adapters::mount::Mounted;
 use pontoon_adapters::registry::{AdapterSpec, Kind, Registry};
-use pontoon_adapters::settings::{Diagnostic, Settings, did_you_mean, nearest};
+use pontoon_adapters::settings::{Diagnostic, Fingerprint, Settings, did_you_mean, nearest};
 
 use super::clients::{self, Clients};
 use super::limits::{count, duration, size_within};
@@ -38,6 +38,9 @@ pub struct LocationConfig {
     pub server_timing: bool,
     /// Calls that run at once: there for adapters without a pool, and only for them.
     pub max_running: Option<usize>,
+    /// What the location says at the adapter's own keys. A reload keeps the adapter of a location, and
+    /// with it its sessions, while this and the adapter's name stay.
+    pub settings: Fingerprint,
     /// How much of the pool the calls may take; `None` is all.
     pub share: Option<Share>,
     /// Calls that one client may have running or waiting; `None` is any number.
@@ -116,6 +119,7 @@ pub(super) fn read(
         max_body_bytes: max_body_bytes?,
         server_timing: server_timing?,
         max_running: max_running?,
+        settings: settings.fingerprint(spec.keys),
         share: share?,
         max_per_client,
         client_key,

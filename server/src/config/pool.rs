@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use pontoon_adapters::settings::{Diagnostic, Settings};
-use pontoon_bridge::{CoDel, Spin};
+use pontoon_bridge::{CoDel, PoolBuilder, Spin};
 
 use super::keys;
-use super::limits::{count, duration, size, spin};
+use super::limits::{count, duration, optional_count, size, spin};
 
 /// A named set of workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub struct PoolConfig {
     pub codel: Option<CoDel>,
     /// How long a worker keeps a session that it does not use.
     pub session_idle: Duration,
+    /// How long a call may run before it counts as stuck.
+    pub stuck_after: Duration,
+    /// Spare workers that come in for stuck calls; `None`: as many as there are workers.
+    pub max_stuck: Option<usize>,
+    /// Whether a stuck call is told to stop although its client still waits.
+    pub interrupt_stuck: bool,
     /// The stack of each worker.
     pub stack_size_bytes: usize,
     /// How long a worker that has run out of work may look for more before it sleeps.
@@ -39,6 +45,9 @@ pub(super) fn read(
     let max_queue = count(settings, "max_queue", keys::MAX_QUEUE);
     let codel = codel(settings);
     let session_idle = duration(settings, "session_idle", keys::TIMEOUT);
+    let stuck_after = duration(settings, "stuck_after", keys::TIMEOUT);
+    let max_stuck = max_stuck(settings, threads);
+    let interrupt_stuck = settings.boolean_or_default("interrupt_stuck");
     let stack_size_bytes = size(settings, "stack_size", keys::STACK_SIZE);
     let spin = spin(settings, server_spin);
     settings.reject_unknown_keys();
@@ -48,6 +57,9 @@ pub(super) fn read(
         max_queue: max_queue?,
         codel: codel?,
         session_idle: session_idle?,
+        stuck_after: stuck_after?,
+        max_stuck: max_stuck?,
+        interrupt_stuck: interrupt_stuck?,
         stack_size_bytes: stack_size_bytes?,
         spin: spin?,
     })
@@ -62,6 +74,27 @@ fn codel(settings: &mut Settings<'_>) -> Option<Option<CoDel>> {
     };
     let interval = duration(settings, "codel_interval", keys::TIMEOUT)?;
     Some(target?.map(|target| CoDel { target, interval }))
+}
+
+/// The outer `None` is a recorded error.
+fn max_stuck(settings: &mut Settings<'_>, threads: Option<usize>) -> Option<Option<usize>> {
+    if !settings.contains("max_stuck") {
+        return Some(None);
+    }
+    let spare = optional_count(settings, "max_stuck", keys::MAX_STUCK)?;
+    let max = PoolBuilder::MAX_THREADS;
+    match threads {
+        Some(threads) if threads + spare > max => {
+            let error = Diagnostic::error(format!(
+                "`max_stuck` and `threads` are {} together",
+                threads + spare
+            ));
+            let help = format!("a pool may have {max} threads: give less of one of them");
+            settings.report("max_stuck", error.help(help));
+            None
+        }
+        _ => Some(Some(spare)),
+    }
 }
 
 fn check_name(name: &str, settings: &mut Settings<'_>) -> bool {

@@ -46,6 +46,9 @@ pub struct ServerConfig {
     pub max_body_bytes: usize,
     /// How long running calls may take to end once the server stops.
     pub shutdown_timeout: Duration,
+    /// How long a pool may have no worker left because all of them are stuck, spare ones included;
+    /// then the server stops, for a supervisor to start it again. `None`: for ever.
+    pub restart_when_stuck: Option<Duration>,
 }
 
 impl Default for ServerConfig {
@@ -76,6 +79,7 @@ pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option
     let max_header_bytes = size(settings, "max_header_bytes", keys::MAX_HEADER_BYTES);
     let max_body_bytes = size(settings, "max_body", keys::MAX_BODY);
     let shutdown_timeout = duration(settings, "shutdown_timeout", keys::SHUTDOWN_TIMEOUT);
+    let restart_when_stuck = restart_when_stuck(settings);
     Some(ServerConfig {
         listen: listen?,
         admin: admin?,
@@ -93,6 +97,7 @@ pub(super) fn read(settings: &mut Settings<'_>, overrides: &Overrides) -> Option
         max_header_bytes: max_header_bytes?,
         max_body_bytes: max_body_bytes?,
         shutdown_timeout: shutdown_timeout?,
+        restart_when_stuck: restart_when_stuck?,
     })
 }
 
@@ -138,6 +143,15 @@ fn admin(
             None
         }
     }
+}
+
+/// The outer `None` is a recorded error.
+fn restart_when_stuck(settings: &mut Settings<'_>) -> Option<Option<Duration>> {
+    if !settings.contains("restart_when_stuck") {
+        return Some(None);
+    }
+    let off = [("off", None)];
+    settings.word_or_duration("restart_when_stuck", &off, keys::TIMEOUT, Some)
 }
 
 fn loops(settings: &mut Settings<'_>) -> Option<AutoOr<usize>> {

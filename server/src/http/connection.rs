@@ -7,6 +7,7 @@ use super::wire::{HyperIo, Overdue, Patience, Wire};
 use crate::access_log::{Outcome, Record};
 use crate::app::{LiveTask, LoopApp};
 use crate::bounded::BoundedPlace;
+use crate::http::guard::Limits;
 use crate::problem::Problem;
 use http::StatusCode;
 use hyper::server::conn::http1;
@@ -38,40 +39,23 @@ enum Ended {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(app: Rc<LoopApp>, socket: Socket, live: &LiveTask, _place: BoundedPlace) {
-    let wire = Wire::new(socket, app.shared.limits);
-    let ended = run(&app, &wire, live).await;
+    let limits = app.site().site.limits;
+    let wire = Wire::new(socket, limits);
+    let ended = run(&app, &wire, live, &limits).await;
     close(&app, &wire, ended).await;
 }
 
-async fn run(app: &Rc<LoopApp>, wire: &Rc<Wire>, live: &LiveTask) -> Ended {
+async fn run(app: &Rc<LoopApp>, wire: &Rc<Wire>, live: &LiveTask, limits: &Limits) -> Ended {
     let service = Service {
         app: Rc::clone(app),
         wire: Rc::clone(wire),
     };
     let mut http = http1::Builder::new()
         // The guard has let the head through, so hyper must have room for all of it.
-        .max_buf_size(app.shared.limits.head_bytes.max(1 << 15) * 2)
+        .max_buf_size(limits.head_bytes.max(1 << 15) * 2)
         .header_read_timeout(None)
         .serve_connection(HyperIo(Rc::clone(wire)), service);
-    let config = &app.shared.config;
-    let patience = Patience {
-        idle: config.keep_alive,
-        head: config.header_timeout,
-        body: config.request_timeout,
-        body_rate: MinRate {
-            bytes_per_second: config.min_body_rate,
-            grace: config.body_grace,
-        },
-        send: config.send_timeout,
-        send_rate: MinRate {
-            bytes_per_second: config.min_send_rate,
-            grace: config.send_timeout,
-        },
-    };
-    let mut clock = Clock {
-        patience,
-        timer: None,
-    };
+    let mut clock = Clock::default();
     poll_fn(|context| {
         live.watch_drain(context);
         poll(app, wire, &mut http, &mut clock, context)
@@ -103,15 +87,15 @@ fn poll(
 
 /// The one timer of a connection. It is moved forward when something is due earlier than it; when
 /// something is due later it just fires for nothing, so that a request costs no timer operation.
+#[derive(Default)]
 struct Clock {
-    patience: Patience,
     timer: Option<Timer>,
 }
 
 impl Clock {
     fn poll(&mut self, app: &LoopApp, wire: &Wire, context: &mut Context<'_>) -> Poll<Overdue> {
         loop {
-            let Some((due, overdue)) = self.due(app, wire) else {
+            let Some((due, overdue)) = due(app, wire) else {
                 return Poll::Pending;
             };
             if due <= Instant::now() {
@@ -125,17 +109,38 @@ impl Clock {
             timer.rearm_at(due);
         }
     }
+}
 
-    fn due(&self, app: &LoopApp, wire: &Wire) -> Option<(Instant, Overdue)> {
-        let (due, overdue) = wire.due(&self.patience)?;
-        match app.draining_since() {
-            Some(since) if overdue == Overdue::Idle => {
-                // From the drain, or from when the connection fell idle or was accepted since.
-                let idle_since = due.checked_sub(self.patience.idle).unwrap_or(since);
-                Some((since.max(idle_since) + DRAIN_GRACE, overdue))
-            }
-            _ => Some((due, overdue)),
+/// The limits of now: a reload changes them for connections that are open as well.
+fn patience(app: &LoopApp) -> Patience {
+    let site = app.site();
+    let config = &site.site.config;
+    Patience {
+        idle: config.keep_alive,
+        head: config.header_timeout,
+        body: config.request_timeout,
+        body_rate: MinRate {
+            bytes_per_second: config.min_body_rate,
+            grace: config.body_grace,
+        },
+        send: config.send_timeout,
+        send_rate: MinRate {
+            bytes_per_second: config.min_send_rate,
+            grace: config.send_timeout,
+        },
+    }
+}
+
+fn due(app: &LoopApp, wire: &Wire) -> Option<(Instant, Overdue)> {
+    let patience = patience(app);
+    let (due, overdue) = wire.due(&patience)?;
+    match app.draining_since() {
+        Some(since) if overdue == Overdue::Idle => {
+            // From the drain, or from when the connection fell idle or was accepted since.
+            let idle_since = due.checked_sub(patience.idle).unwrap_or(since);
+            Some((since.max(idle_since) + DRAIN_GRACE, overdue))
         }
+        _ => Some((due, overdue)),
     }
 }
 

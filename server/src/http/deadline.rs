@@ -4,8 +4,8 @@
 //! A client asks by `X-Request-Timeout`, in seconds, or as gRPC does by `grpc-timeout`; both count
 //! from the request's arrival, and the earlier of all holds.
 
-use crate::app::SharedLocation;
 use crate::problem::Problem;
+use crate::site::SharedLocation;
 use http::{HeaderMap, HeaderName, StatusCode};
 use std::time::{Duration, Instant};
 

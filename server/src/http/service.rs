@@ -4,8 +4,9 @@ use super::deadline::Deadline;
 use super::exchange::{Exchange, ResponseBody};
 use super::wire::{Overdue, Wire};
 use crate::access_log::{Outcome, Record};
-use crate::app::{LoopApp, LoopLocation, Target};
+use crate::app::LoopApp;
 use crate::problem::Problem;
+use crate::site::{LoopLocation, Target};
 use bytes::{Bytes, BytesMut};
 use futures_lite::FutureExt;
 use http::header::{
@@ -82,8 +83,11 @@ async fn answer(
         // Asterisk-form: OPTIONS about the server as a whole (RFC 9110 section 9.3.7).
         return Ok(Response::status(StatusCode::NO_CONTENT));
     }
-    let (location, params) = app.router.find(&parts.method, parts.uri.path())?;
+    let site = app.site();
+    let (location, params) = site.router.find(&parts.method, parts.uri.path())?;
     let location = Rc::clone(location);
+    // A reload may come while the request is under way; what it has no use for goes then.
+    drop(site);
     exchange.record.location = Some(std::sync::Arc::clone(&location.shared.path));
     exchange.server_timing = location.shared.server_timing;
     let deadline = Deadline::of(&parts.headers, &location.shared, exchange.record.arrived)?;
@@ -202,7 +206,7 @@ async fn call(
     deadline: Deadline,
     record: &mut Record,
 ) -> Result<Response, Problem> {
-    let outcome = match &location.target {
+    let outcome = match location.target() {
         Target::Submit(submit) => {
             let mut call = submit.submit(job);
             let outcome = (&mut call).await;

@@ -4,6 +4,10 @@
 
 mod access_log;
 mod demo;
+mod limits;
 mod look;
 mod process;
+mod reload;
 mod run;
+mod stop;
+mod stuck;

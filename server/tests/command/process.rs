@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
@@ -36,9 +37,24 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts `pontoon` with these arguments, without the caller's log settings.
     pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_pontoon")).args(arguments))
+    }
+
+    /// As [`start`](Self::start), below a shell's limits, such as `ulimit -n 20`, or with its
+    /// redirections: `exec 2>/dev/full`.
+    pub(crate) fn start_below<A: AsRef<OsStr>>(
+        shell: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let script = format!("{shell}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_pontoon")]);
+        Self::spawn(command.args(arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pontoon"))
-            .args(arguments)
+        let mut child = command
             .env("TMPDIR", temporary.path())
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
@@ -81,6 +97,11 @@ impl Process {
         self.out.lock().unwrap().join("\n")
     }
 
+    /// The config file that it serves.
+    pub(crate) fn config(&self) -> &ConfigFile {
+        self.config.as_ref().unwrap()
+    }
+
     /// Where `pontoon run` says that it listens, with `--log-format json`.
     pub(crate) fn listens_on(&self) -> SocketAddr {
         self.err_line("it listens", |line| {
@@ -92,6 +113,45 @@ impl Process {
     /// A connection to where it listens.
     pub(crate) fn connect(&self) -> Connection {
         Connection::open(self.listens_on())
+    }
+
+    /// Everything on stderr so far.
+    pub(crate) fn err(&self) -> String {
+        self.err.lock().unwrap().join("\n")
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        // Ended and not waited for: a zombie.
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    pub(crate) fn has_thread(&self, name: &str) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks
+            .filter_map(Result::ok)
+            .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+            .any(|comm| comm.trim_end() == name)
+    }
+
+    /// Its threads and open file descriptors.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        let count = |what| {
+            let folder = format!("/proc/{}/{what}", self.child.id());
+            std::fs::read_dir(folder).unwrap().count()
+        };
+        (count("task"), count("fd"))
+    }
+
+    /// The CPU time that it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name in parentheses may have spaces; user and system time are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<_> = fields.split(' ').collect();
+        let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        // The unit is fixed for programs, whatever the kernel's own clock does.
+        Duration::from_millis(ticks * 10)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -146,15 +206,32 @@ impl ConfigFile {
         Self(folder)
     }
 
+    /// Writes another text in the old one's place, as an editor does: nobody reads half of it.
+    pub(crate) fn replace(&self, text: &str) {
+        let next = self.0.path().join("next.toml");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(next, self.path()).unwrap();
+    }
+
     pub(crate) fn path(&self) -> String {
         self.0.path().join("pontoon.toml").display().to_string()
     }
 
     /// Serves it; its log is JSON.
     pub(crate) fn serve(self) -> Process {
-        let mut process = Process::start(["run", &self.path(), "--log-format", "json"]);
+        self.serve_below("true")
+    }
+
+    /// As [`serve`](Self::serve), below a shell's limits.
+    pub(crate) fn serve_below(self, shell: &str) -> Process {
+        let mut process = Process::start_below(shell, self.arguments());
         process.config = Some(self);
         process
+    }
+
+    /// To serve it with.
+    pub(crate) fn arguments(&self) -> [String; 4] {
+        ["run", &self.path(), "--log-format", "json"].map(str::to_owned)
     }
 }
 

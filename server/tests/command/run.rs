@@ -110,13 +110,3 @@ fn a_drain_ends_at_its_limit_and_names_what_is_stuck() {
     );
     assert!(ended.err.contains("connections were cut"), "{}", ended.err);
 }
-
-#[test]
-fn hup_is_answered_with_a_warning_and_nothing_else() {
-    let server = sleeper("", "").serve();
-    let mut client = server.connect();
-    server.signal(Signal::SIGHUP);
-    server.err_line("a warning", |line| line.contains("HUP").then_some(()));
-    client.send_request("GET", "/sleep?ms=0", &[], b"");
-    assert_eq!(client.read_response("GET").status, 200);
-}

@@ -1,6 +1,6 @@
 //! The keys of `[pool.NAME]`: what they mean, and what they refuse.
 
-use super::parse;
+use super::{errors, parse};
 use crate::values::MINIMAL;
 use pontoon::bridge::CoDel;
 use pontoon::config::PoolConfig;
@@ -27,4 +27,47 @@ fn a_queue_may_stand_for_as_long_as_the_file_says() {
     let both = "codel_target = '20ms'\ncodel_interval = '1s'";
     assert_eq!(pool(both).codel, codel(20, 1000));
     assert_eq!(pool("codel_target = 'off'").codel, None);
+}
+
+#[test]
+fn stuck_calls_are_replaced_by_as_many_spare_workers_as_the_file_says() {
+    let stuck = |pool: PoolConfig| (pool.stuck_after, pool.max_stuck, pool.interrupt_stuck);
+    assert_eq!(stuck(pool("")), (ms(10_000), None, false));
+    let all = "stuck_after = '1500ms'\nmax_stuck = 0\ninterrupt_stuck = true";
+    assert_eq!(stuck(pool(all)), (ms(1500), Some(0), true));
+    let most = pool("threads = 4000\nmax_stuck = 96");
+    assert_eq!((most.threads, most.max_stuck), (4000, Some(96)));
+    // Without the key, what there is room for.
+    assert_eq!(pool("threads = 4096").max_stuck, None);
+}
+
+#[test]
+fn a_pool_has_no_more_threads_than_a_pool_may_have_spare_ones_included() {
+    let refused = |lines: &str| errors(&format!("{MINIMAL}[pool.db]\n{lines}\n"));
+    let both = refused("threads = 4000\nmax_stuck = 97");
+    assert!(
+        both.contains("error: `max_stuck` and `threads` are 4097 together")
+            && both.contains("a pool may have 4096 threads"),
+        "{both}"
+    );
+    let alone = refused("max_stuck = 4097");
+    assert!(
+        alone.contains("`max_stuck` must be an integer from 0 to 4096"),
+        "{alone}"
+    );
+    let never = refused("stuck_after = '0s'");
+    assert!(never.contains("`stuck_after` must be from 1ms"), "{never}");
+}
+
+#[test]
+fn a_server_may_ask_for_a_restart_when_a_pool_has_no_worker_left() {
+    let limit = |value: &str| {
+        let text = format!("restart_when_stuck = {value}\n{MINIMAL}");
+        parse(&text).map(|config| config.server.restart_when_stuck)
+    };
+    assert_eq!(limit("'off'").ok(), Some(None));
+    assert_eq!(limit("'1m'").ok(), Some(Some(ms(60_000))));
+    for wrong in ["'of'", "true", "'0s'", "60"] {
+        assert!(limit(wrong).is_err(), "{wrong}");
+    }
 }

@@ -34,6 +34,7 @@ fn an_absent_key_means_its_documented_default() {
         max_header_bytes: 32 << 10,
         max_body_bytes: 1 << 20,
         shutdown_timeout: Duration::from_secs(30),
+        restart_when_stuck: None,
     };
     assert_eq!(config.server, expected);
     let location = &config.locations[0];
