@@ -91,6 +91,7 @@ fn builder(config: &PoolConfig) -> PoolBuilder {
     let PoolConfig {
         name,
         threads,
+        threads_min,
         max_queue,
         codel,
         session_idle,
@@ -100,8 +101,11 @@ fn builder(config: &PoolConfig) -> PoolBuilder {
         stack_size_bytes,
         spin,
     } = config;
-    let builder = Pool::named(name)
-        .threads(*threads)
+    let builder = match threads_min {
+        Some(min) => Pool::named(name).threads_auto(*min, *threads),
+        None => Pool::named(name).threads(*threads),
+    };
+    let builder = builder
         .max_queue(*max_queue)
         .codel(*codel)
         .session_idle(*session_idle)

@@ -75,10 +75,13 @@ impl Core {
 
     /// Under the lock.
     fn apply(&self, limit: usize, stuck: usize) {
-        let spare = stuck.min(self.staff.max_stuck);
+        // Where the limit is below the number of threads, the others can come in as well.
+        let waiting = self.threads - limit + self.staff.max_stuck;
+        let spare = stuck.min(waiting);
         let workers = limit + spare;
         // The bound does not follow a limit that is tried for a moment.
-        self.admission.resize(workers, stuck, self.threads + spare);
+        let most = self.threads + spare.min(self.staff.max_stuck);
+        self.admission.resize(workers, stuck, most);
         self.reserve.allow(workers);
     }
 }

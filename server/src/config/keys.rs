@@ -33,6 +33,10 @@ pub const MAX_BODY_DEFAULT: &str = "1MiB";
 pub const SHUTDOWN_TIMEOUT_DEFAULT: &str = "30s";
 /// The workers of a pool.
 pub const THREADS_DEFAULT: &str = "8";
+/// The bounds of a pool that finds its own size.
+pub const THREADS_MIN_DEFAULT: &str = "1";
+/// The upper one.
+pub const THREADS_MAX_DEFAULT: &str = "64";
 /// The calls that wait for a worker of a pool.
 pub const MAX_QUEUE_DEFAULT: &str = "256";
 /// The longest wait for a worker that may last.
@@ -203,9 +207,21 @@ pub const SERVER_KEYS: &[KeySpec] = &[
 pub const POOL_KEYS: &[KeySpec] = &[
     KeySpec::with_default(
         "threads",
-        "integer",
+        "\"auto\" or integer",
         THREADS_DEFAULT,
-        "the number of workers: how many calls run at once",
+        "the number of workers: how many calls run at once; auto finds out how many should",
+    ),
+    KeySpec::with_default(
+        "threads_min",
+        "integer",
+        THREADS_MIN_DEFAULT,
+        "with threads = \"auto\": the least calls that may run at once",
+    ),
+    KeySpec::with_default(
+        "threads_max",
+        "integer",
+        THREADS_MAX_DEFAULT,
+        "with threads = \"auto\": the most calls that may run at once, and the number of workers",
     ),
     KeySpec::with_default(
         "max_queue",
@@ -240,7 +256,7 @@ pub const POOL_KEYS: &[KeySpec] = &[
     KeySpec::optional(
         "max_stuck",
         "integer",
-        "spare workers that come in for stuck calls, as many as threads without the key; 0: none",
+        "spare workers that come in for stuck calls; without the key as many as threads, none for one",
     ),
     KeySpec::with_default(
         "interrupt_stuck",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pontoon_adapters::settings::{Diagnostic, Settings};
+use pontoon_adapters::settings::{AutoOr, Diagnostic, Settings};
 use pontoon_bridge::{CoDel, PoolBuilder, Spin};
 
 use super::keys;
@@ -13,8 +13,10 @@ use super::limits::{count, duration, optional_count, size, spin};
 pub struct PoolConfig {
     /// The name, unique in the file.
     pub name: String,
-    /// The number of workers.
+    /// The number of workers, or the most of them if the pool finds its own size.
     pub threads: usize,
+    /// The least calls that may run at once, if the pool finds its own size.
+    pub threads_min: Option<usize>,
     /// Calls that may wait for a worker.
     pub max_queue: usize,
     /// When calls that wait are refused; `None` lets them wait until their deadlines.
@@ -23,7 +25,8 @@ pub struct PoolConfig {
     pub session_idle: Duration,
     /// How long a call may run before it counts as stuck.
     pub stuck_after: Duration,
-    /// Spare workers that come in for stuck calls; `None`: as many as there are workers.
+    /// Spare workers that come in for stuck calls; `None`: as many as there are workers, but none for
+    /// a single one.
     pub max_stuck: Option<usize>,
     /// Whether a stuck call is told to stop although its client still waits.
     pub interrupt_stuck: bool,
@@ -41,7 +44,8 @@ pub(super) fn read(
     server_spin: Option<Spin>,
 ) -> Option<PoolConfig> {
     let name_is_good = check_name(name, settings);
-    let threads = count(settings, "threads", keys::THREADS);
+    let range = threads(settings);
+    let threads = range.map(|(_, most)| most);
     let max_queue = count(settings, "max_queue", keys::MAX_QUEUE);
     let codel = codel(settings);
     let session_idle = duration(settings, "session_idle", keys::TIMEOUT);
@@ -54,6 +58,7 @@ pub(super) fn read(
     Some(PoolConfig {
         name: name_is_good.then(|| name.to_owned())?,
         threads: threads?,
+        threads_min: range?.0,
         max_queue: max_queue?,
         codel: codel?,
         session_idle: session_idle?,
@@ -63,6 +68,35 @@ pub(super) fn read(
         stack_size_bytes: stack_size_bytes?,
         spin: spin?,
     })
+}
+
+/// The least, if the pool finds its own size, and the most.
+fn threads(settings: &mut Settings<'_>) -> Option<(Option<usize>, usize)> {
+    let is_auto = settings.contains("threads")
+        && matches!(
+            settings.auto_or_integer("threads", keys::THREADS)?,
+            AutoOr::Auto
+        );
+    if is_auto {
+        let least = count(settings, "threads_min", keys::THREADS);
+        let most = count(settings, "threads_max", keys::THREADS);
+        let (least, most) = (least?, most?);
+        if least > most {
+            let error = format!("`threads_min` is {least} and `threads_max` is {most}");
+            let help = "the least must not be more than the most";
+            settings.report("threads_min", Diagnostic::error(error).help(help));
+            return None;
+        }
+        return Some((Some(least), most));
+    }
+    for key in ["threads_min", "threads_max"] {
+        if settings.contains(key) && count(settings, key, keys::THREADS).is_some() {
+            let error = Diagnostic::error(format!("`{key}` has no meaning here"));
+            let help = "it goes with `threads = \"auto\"`, which lets the pool find its own size";
+            settings.report(key, error.help(help));
+        }
+    }
+    count(settings, "threads", keys::THREADS).map(|threads| (None, threads))
 }
 
 fn codel(settings: &mut Settings<'_>) -> Option<Option<CoDel>> {

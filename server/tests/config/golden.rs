@@ -33,7 +33,7 @@ error: unknown key `max_connection`
   |
   = help: did you mean `max_connections`?
 
-error: `threads` must be an integer from 1 to 4096, not text
+error: `threads` must be "auto" or an integer from 1 to 4096, not `many`
  --> pontoon.toml:5:11
   |
 5 | threads = "many"

@@ -71,3 +71,36 @@ fn a_server_may_ask_for_a_restart_when_a_pool_has_no_worker_left() {
         assert!(limit(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_pool_may_find_its_own_size_between_bounds() {
+    let size = |lines: &str| {
+        let pool = pool(lines);
+        (pool.threads_min, pool.threads)
+    };
+    assert_eq!(size(""), (None, 8));
+    assert_eq!(size("threads = 5"), (None, 5));
+    assert_eq!(size("threads = 'auto'"), (Some(1), 64));
+    let bounds = "threads = 'auto'\nthreads_min = 2\nthreads_max = 32";
+    assert_eq!(size(bounds), (Some(2), 32));
+}
+
+#[test]
+fn bounds_that_mean_nothing_are_told() {
+    let told = |lines: &str| errors(&format!("{MINIMAL}[pool.db]\n{lines}\n"));
+    let twisted = told("threads = 'auto'\nthreads_min = 9\nthreads_max = 3");
+    assert!(
+        twisted.contains("`threads_min` is 9 and `threads_max` is 3"),
+        "{twisted}"
+    );
+    let fixed = told("threads = 4\nthreads_max = 9");
+    assert!(
+        fixed.contains("`threads_max` has no meaning here"),
+        "{fixed}"
+    );
+    let neither = told("threads = 'many'");
+    assert!(
+        neither.contains("`threads` must be \"auto\" or an integer"),
+        "{neither}"
+    );
+}
