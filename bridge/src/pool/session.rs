@@ -160,6 +160,7 @@ impl Sessions {
                 return Ok(session);
             }
         }
+        fault_point!(SessionOpen);
         let inner = (kind.open)()?;
         self.opened += 1;
         Ok(Box::new(Session {
