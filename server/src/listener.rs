@@ -127,7 +127,7 @@ impl Drop for SocketFile {
 }
 
 /// The listener on its loop.
-enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(
         UnixListener,
@@ -136,7 +136,7 @@ enum Listener {
 }
 
 impl Listener {
-    fn enter_loop(listening: Listening) -> io::Result<Self> {
+    pub(crate) fn enter_loop(listening: Listening) -> io::Result<Self> {
         Ok(match listening {
             Listening::Tcp(listener) => Self::Tcp(TcpListener::from_mio(listener)?),
             Listening::Unix(listener, file) => Self::Unix(UnixListener::from_mio(listener)?, file),
@@ -175,15 +175,8 @@ impl From<(mio::net::TcpStream, SocketAddr)> for Accepted {
 }
 
 /// Accepts until the loop drains, then what waits already; `loops` are all loops by index.
-pub(crate) async fn accept(app: Rc<LoopApp>, listening: Listening, loops: Vec<LoopHandle>) {
+pub(crate) async fn accept(app: Rc<LoopApp>, listener: Listener, loops: Vec<LoopHandle>) {
     let live = app.enter();
-    let listener = match Listener::enter_loop(listening) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "the listener could not be watched: nothing is accepted");
-            return;
-        }
-    };
     let mut in_a_row = 0;
     while let Some(accepted) = listener.accept(&app, &live).await {
         match accepted {

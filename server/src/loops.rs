@@ -2,7 +2,7 @@
 
 use crate::app::{self, LoopApp, Role, Shared};
 use crate::error::{Result, ServerError};
-use crate::listener::{self, Listening};
+use crate::listener::{self, Listener, Listening};
 use pontoon_bridge::event_loop;
 use pontoon_bridge::{EventLoop, LoopHandle};
 use std::future::{Future, poll_fn};
@@ -30,16 +30,27 @@ pub(crate) fn start_loops(
     }
     let (acceptor, acceptor_ended) = mpsc::channel::<()>();
     let all = started.iter().map(|one| one.handle.clone()).collect();
+    let (report, accepts) = mpsc::channel();
     let accept = move || async move {
         // Dropped when the acceptor ends, which is what the receiver waits for.
         let _acceptor = acceptor;
-        if let Some(app) = app::current() {
-            listener::accept(app, listening, all).await;
+        let Some(app) = app::current() else { return };
+        match Listener::enter_loop(listening) {
+            Ok(listener) => {
+                // Who starts the server waits for it.
+                let _ = report.send(Ok(()));
+                listener::accept(app, listener, all).await;
+            }
+            Err(error) => drop(report.send(Err(error))),
         }
     };
-    if started[0].handle.spawn(accept).is_err() {
+    let gone = || io::Error::other("the loop ended at once");
+    let accepts = match started[0].handle.spawn(accept) {
+        Ok(()) => accepts.recv().unwrap_or_else(|_| Err(gone())),
+        Err(_) => Err(gone()),
+    };
+    if let Err(source) = accepts {
         stop_loops(started);
-        let source = io::Error::other("the loop ended at once");
         return Err(ServerError::Loop { index: 0, source });
     }
     Ok(StartedLoops {

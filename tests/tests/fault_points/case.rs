@@ -34,7 +34,7 @@ impl fmt::Display for Case {
     }
 }
 
-type Workload = fn(&Case, &Faults);
+type Workload<'w> = &'w dyn Fn(&Case, &Faults);
 
 impl Case {
     fn none(workload: &'static str) -> Self {
@@ -68,7 +68,7 @@ impl Case {
 
     /// Runs the workload twice without faults, for all that the process makes on first use and keeps;
     /// what it holds then.
-    fn run_first(&self, workload: Workload) -> Holding {
+    fn run_first(&self, workload: Workload<'_>) -> Holding {
         note_panics();
         let alone = Holding::now();
         for _ in 0..2 {
@@ -83,7 +83,7 @@ impl Case {
     }
 
     /// Runs the workload with this plan, and sees that nothing is left of it.
-    fn run(&self, workload: Workload, before: &Holding) -> Report {
+    fn run(&self, workload: Workload<'_>, before: &Holding) -> Report {
         let limit = Limit::for_case(self.to_string());
         let faults = Faults::inject(self.point, self.kth, self.lasts);
         let ended = catch_unwind(AssertUnwindSafe(|| workload(self, &faults)));
@@ -104,7 +104,7 @@ impl Case {
 }
 
 /// Runs the workload without faults, then with each, or with the one that `PONTOON_FAULT` names.
-pub fn every_fault(name: &'static str, workload: Workload) {
+pub fn every_fault(name: &'static str, workload: Workload<'_>) {
     let none = Case::none(name);
     let before = none.run_first(workload);
     if let Ok(asked) = std::env::var("PONTOON_FAULT") {

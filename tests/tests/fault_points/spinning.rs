@@ -1,0 +1,1 @@
+pub fn nothing_spins_while_faults_last() {}
