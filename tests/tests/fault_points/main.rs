@@ -29,5 +29,5 @@ fn every_fallible_call_may_fail() {
     case::every_fault("server", &|case, faults| {
         server::workload(case, faults, &database)
     });
-    spinning::nothing_spins_while_faults_last();
+    spinning::nothing_spins_while_faults_last(&database);
 }

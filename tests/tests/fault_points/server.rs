@@ -54,7 +54,7 @@ pub fn workload(case: &Case, faults: &Faults, database: &Path) {
     }
 }
 
-fn start(database: &Path) -> Result<Running, ServerError> {
+pub fn start(database: &Path) -> Result<Running, ServerError> {
     let config = format!(
         "listen = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\n\
          [pool.db]\nthreads = 1\n\
