@@ -168,7 +168,8 @@ pub struct Inbox<T: Send> {
 impl<T: Send> Inbox<T> {
     /// Handles at most `limit` messages, oldest first per sender; returns how many.
     ///
-    /// Call it after every return of `poll`, whatever the events were. It leaves the inbox armed:
+    /// Call it after every return of `poll`, whatever the events were, and let no `poll` wait without a limit:
+    /// should a library close the inbox's descriptor, as one that closes its own twice may, messages still come. It leaves the inbox armed:
     /// the next message makes the fd readable. If messages are left over it rings itself, so the
     /// next `poll` returns at once and sockets and timers get their turn in between.
     pub fn drain(&mut self, limit: usize, handle: impl FnMut(T)) -> usize {

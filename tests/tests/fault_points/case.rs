@@ -3,13 +3,17 @@
 use crate::holding::Holding;
 use crate::quiet::{Limit, note_panics, nothing_panicked};
 use pontoon_bridge::faults::{Faults, Lasts, Point, Report};
-use pontoon_tests::eventually;
 use pontoon_tests::process::report;
+use pontoon_tests::{PATIENCE, eventually};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 
 /// A workload that meets no end of faults in this many calls repeats them for ever.
 const CALLS_MAX: u64 = 100_000;
+
+/// Longer than a case takes on any machine, and shorter than what its waits are bounded by.
+const SOON: Duration = PATIENCE.checked_div(2).unwrap();
 
 /// One plan of faults.
 #[derive(Debug, Clone, Copy)]
@@ -85,12 +89,15 @@ impl Case {
     /// Runs the workload with this plan, and sees that nothing is left of it.
     fn run(&self, workload: Workload<'_>, before: &Holding) -> Report {
         let limit = Limit::for_case(self.to_string());
+        let begin = Instant::now();
         let faults = Faults::inject(self.point, self.kth, self.lasts);
         let ended = catch_unwind(AssertUnwindSafe(|| workload(self, &faults)));
-        let met = faults.report();
+        let (met, took) = (faults.report(), begin.elapsed());
         drop((faults, limit));
         let ended = ended.and_then(|()| {
             catch_unwind(|| {
+                // Else a wake was lost, and some limit of the test's has stood in for it.
+                assert!(took < SOON, "it took {took:?}");
                 nothing_panicked();
                 before.returns();
             })

@@ -45,17 +45,26 @@ impl Client {
 
     /// Sends a request. Whoever leaves does not wait for its outcome.
     pub fn send(&mut self, method: &str, target: &str, body: &str) {
-        let length = body.len();
-        let request = format!(
-            "{method} {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        if let Some(stream) = &mut self.0 {
-            let sent = stream.write_all(request.as_bytes());
-            if closed_or(sent, target).is_none() {
-                self.0 = None;
-            }
+        self.send_bytes(request(method, target, body).as_bytes());
+    }
+
+    /// As [`send`](Self::send), but the second half of it never comes.
+    pub fn send_half(&mut self, method: &str, target: &str, body: &str) {
+        let request = request(method, target, body);
+        self.send_bytes(&request.as_bytes()[..request.len() / 2]);
+    }
+
+    fn send_bytes(&mut self, bytes: &[u8]) {
+        let Some(stream) = &mut self.0 else { return };
+        if closed_or(stream.write_all(bytes), "what was sent").is_none() {
+            self.0 = None;
         }
     }
+}
+
+fn request(method: &str, target: &str, body: &str) -> String {
+    let length = body.len();
+    format!("{method} {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
 /// Nothing if the connection is closed; a hang fails the test.

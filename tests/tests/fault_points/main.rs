@@ -5,7 +5,7 @@
 //! with the first fallible call failing, then with the second, until a run meets no fault. What the calls are
 //! is in `pontoon_bridge::faults`.
 //!
-//! A case that fails names itself; `PONTOON_FAULT="server any 17 once" scripts/test-faults` runs it alone.
+//! A case that fails names itself; `PONTOON_FAULT="server any 17 once" scripts/faults` runs it alone.
 //! The program runs its tests one by one, since there is one plan of faults for all of it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(missing_docs, unreachable_pub, reason = "not an interface")]

@@ -112,6 +112,12 @@ const CALLED_BACK: Asked = ("GET", "/callback", "", "called back");
 const IN_THE_DATABASE: Asked = ("GET", "/db/41", "", "{\"sum\":42}");
 const ALIVE: Asked = ("GET", "/livez", "", "\"live\":true");
 
+/// Takes several reads and writes.
+const LONG: &str = match std::str::from_utf8(&[b'x'; 300_000]) {
+    Ok(text) => text,
+    Err(_) => panic!("it is text"),
+};
+
 const fn on_a_worker(body: &'static str) -> Asked {
     ("POST", "/pool", body, body)
 }
@@ -126,7 +132,7 @@ fn clients(running: &Running) -> Vec<JoinHandle<usize>> {
         // One that keeps its connection.
         thread::spawn(move || {
             let asked = [ON_THE_LOOP, on_a_worker("one"), CALLED_BACK];
-            harm(address, &[&asked[..], &[on_a_worker("two")]].concat())
+            harm(address, &[&asked[..], &[on_a_worker(LONG)]].concat())
         }),
         // One that takes a new one each time.
         thread::spawn(move || {
@@ -136,6 +142,11 @@ fn clients(running: &Running) -> Vec<JoinHandle<usize>> {
         // One that leaves.
         thread::spawn(move || {
             Client::connect(address).send("POST", "/pool", "in vain");
+            0
+        }),
+        // And one in the middle of what it sends.
+        thread::spawn(move || {
+            Client::connect(address).send_half("POST", "/pool", LONG);
             0
         }),
         thread::spawn(move || harm(admin, &[ALIVE])),
