@@ -3,8 +3,8 @@
 use crate::holding::Holding;
 use crate::quiet::{Limit, note_panics, nothing_panicked};
 use pontoon_bridge::faults::{Faults, Lasts, Point, Report};
+use pontoon_tests::PATIENCE;
 use pontoon_tests::process::report;
-use pontoon_tests::{PATIENCE, eventually};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ const CALLS_MAX: u64 = 100_000;
 
 /// Longer than a case takes on any machine, and shorter than what its waits are bounded by.
 const SOON: Duration = PATIENCE.checked_div(2).unwrap();
+
+/// What `PONTOON_FAULT` may name.
+const WORKLOADS: [&str; 2] = ["bridge", "server"];
 
 /// One plan of faults.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +58,7 @@ impl Case {
         let [named, point, kth, lasts] = text.split(' ').collect::<Vec<_>>()[..] else {
             panic!("PONTOON_FAULT={text:?}: write WORKLOAD POINT K once|for-good");
         };
+        assert!(WORKLOADS.contains(&named), "no workload {named:?}");
         let is_point = |known: &Point| format!("{known:?}") == point;
         let found = Point::ALL.into_iter().find(is_point);
         assert!(found.is_some() || point == "any", "no point {point:?}");
@@ -62,10 +66,10 @@ impl Case {
             workload,
             point: found,
             kth: kth.parse().unwrap(),
-            lasts: if lasts == "once" {
-                Lasts::Once
-            } else {
-                Lasts::ForGood
+            lasts: match lasts {
+                "once" => Lasts::Once,
+                "for-good" => Lasts::ForGood,
+                _ => panic!("neither once nor for-good: {lasts:?}"),
             },
         })
     }
@@ -77,10 +81,7 @@ impl Case {
         let alone = Holding::now();
         for _ in 0..2 {
             workload(self, &Faults::inject(None, 0, Lasts::Once));
-            // The clock's thread stays.
-            eventually("the first run's threads end", || {
-                Holding::now().threads <= alone.threads + 1
-            });
+            alone.threads_return();
         }
         nothing_panicked();
         Holding::now()

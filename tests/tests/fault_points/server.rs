@@ -165,7 +165,8 @@ fn harm(address: SocketAddr, requests: &[Asked]) -> usize {
                 true
             }
             Outcome::Answered { status, .. } => {
-                assert!(matches!(status, 502 | 503), "{target}: {outcome:?}");
+                // A body that could not be read, a session that could not be opened, a server that stops.
+                assert!(matches!(status, 400 | 502 | 503), "{target}: {outcome:?}");
                 false
             }
             Outcome::Closed => false,
