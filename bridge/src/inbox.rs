@@ -39,8 +39,8 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 /// What producers and the consumer share: the chain and the wake fd.
@@ -52,6 +52,8 @@ pub(crate) struct Mailbox<N: Node> {
     chain: Chain<N>,
     wake: WakeFd,
     rings: AtomicU64,
+    /// The last ring failed.
+    mute: AtomicBool,
 }
 
 impl<N: Node> Mailbox<N> {
@@ -60,6 +62,7 @@ impl<N: Node> Mailbox<N> {
             chain: Chain::new(),
             wake: WakeFd::new()?,
             rings: AtomicU64::new(0),
+            mute: AtomicBool::new(false),
         })
     }
 
@@ -70,7 +73,7 @@ impl<N: Node> Mailbox<N> {
     /// Gives the node back when the consumer is gone.
     pub(crate) fn push(&self, node: N) -> Result<Pushed, N> {
         let pushed = self.chain.push(node)?;
-        if pushed == Pushed::WakeOwed {
+        if pushed == Pushed::WakeOwed || self.is_mute() {
             self.ring();
         }
         Ok(pushed)
@@ -79,7 +82,35 @@ impl<N: Node> Mailbox<N> {
     fn ring(&self) {
         // Relaxed: a statistic.
         self.rings.fetch_add(1, Relaxed);
-        self.wake.ring();
+        match self.wake.ring() {
+            Ok(()) if self.is_mute() => {
+                // Relaxed: as in `is_mute`.
+                self.mute.store(false, Relaxed);
+                tracing::warn!("the wake fd of an event loop can be written again");
+            }
+            Ok(()) => {}
+            Err(error) => self.ring_failed(&error),
+        }
+    }
+
+    #[cold]
+    fn ring_failed(&self, error: &io::Error) {
+        // Relaxed: as in `is_mute`.
+        if !self.mute.swap(true, Relaxed) {
+            tracing::error!(
+                %error,
+                "the wake fd of an event loop cannot be written, so the loop looks for messages now and \
+                 then instead: does a library close descriptors that are not its own?"
+            );
+        }
+    }
+
+    /// Whether the last ring failed. Then each push tries again, and the consumer must not sleep for
+    /// long: the nodes are here, but nobody may have told it.
+    pub(crate) fn is_mute(&self) -> bool {
+        // Relaxed: a hint that orders nothing. Who reads it too late rings, or looks, one time later;
+        // the consumer's sleep is bounded whatever it says.
+        self.mute.load(Relaxed)
     }
 
     /// The protocol's consumer side.
@@ -137,7 +168,8 @@ pub struct Inbox<T: Send> {
 impl<T: Send> Inbox<T> {
     /// Handles at most `limit` messages, oldest first per sender; returns how many.
     ///
-    /// Call it after every return of `poll`, whatever the events were. It leaves the inbox armed:
+    /// Call it after every return of `poll`, whatever the events were, and let no `poll` wait without a limit:
+    /// should a library close the inbox's descriptor, as one that closes its own twice may, messages still come. It leaves the inbox armed:
     /// the next message makes the fd readable. If messages are left over it rings itself, so the
     /// next `poll` returns at once and sockets and timers get their turn in between.
     pub fn drain(&mut self, limit: usize, handle: impl FnMut(T)) -> usize {
@@ -260,6 +292,7 @@ impl<T: Send> event::Source for Inbox<T> {
         token: Token,
         interests: Interest,
     ) -> io::Result<()> {
+        fault_point!(PollAdd);
         SourceFd(&self.as_fd().as_raw_fd()).register(registry, token, interests)
     }
 
@@ -269,10 +302,12 @@ impl<T: Send> event::Source for Inbox<T> {
         token: Token,
         interests: Interest,
     ) -> io::Result<()> {
+        fault_point!(PollModify);
         SourceFd(&self.as_fd().as_raw_fd()).reregister(registry, token, interests)
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        fault_point!(PollRemove);
         SourceFd(&self.as_fd().as_raw_fd()).deregister(registry)
     }
 }

@@ -30,10 +30,21 @@
 //!
 //! Callbacks of a foreign library, handled on a bare `mio` loop: see [`inbox()`].
 
+/// Marks a fallible call that a test can make fail: leaves the function with the error that the plan in
+/// force wants. Nothing without the feature `fault-points`.
+macro_rules! fault_point {
+    ($point:ident) => {
+        #[cfg(feature = "fault-points")]
+        crate::faults::check(crate::faults::Point::$point)?;
+    };
+}
+
 mod admission;
 pub mod call;
 mod error;
 pub mod event_loop;
+#[cfg(feature = "fault-points")]
+pub mod faults;
 pub mod inbox;
 pub mod limit;
 #[cfg(all(test, pontoon_loom))]

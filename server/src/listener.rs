@@ -169,11 +169,8 @@ impl Listener {
     /// A connection that waits already.
     fn accept_now(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => listener.get_ref().accept().map(Accepted::from),
-            Self::Unix(listener, _) => listener
-                .get_ref()
-                .accept()
-                .map(|(stream, _)| Accepted::Unix(stream)),
+            Self::Tcp(listener) => listener.try_accept().map(Accepted::from),
+            Self::Unix(listener, _) => listener.try_accept().map(Accepted::Unix),
         }
     }
 }

@@ -166,6 +166,8 @@ fn start_loop(shared: &Arc<Shared>, site: &Arc<Site>, index: usize) -> io::Resul
         // Nobody listens any more only if the stop did not wait so long.
         let _ = end.send(run_loop(&shared, site, index, &started));
     };
+    #[cfg(feature = "fault-points")]
+    pontoon_bridge::faults::check(pontoon_bridge::faults::Point::ThreadStart)?;
     let thread = thread::Builder::new().name(name).spawn(run)?;
     let gone = |_| Err(io::Error::other("its thread ended at once"));
     let handle = report.recv().unwrap_or_else(gone)?;

@@ -11,13 +11,13 @@ pub struct ServerPool(Source);
 #[derive(Debug)]
 enum Source {
     Configured(PoolConfig),
-    Described(PoolBuilder),
+    Described(Box<PoolBuilder>),
     Made(Pool),
 }
 
 impl From<PoolBuilder> for ServerPool {
     fn from(pool: PoolBuilder) -> Self {
-        Self(Source::Described(pool))
+        Self(Source::Described(Box::new(pool)))
     }
 }
 

@@ -91,6 +91,7 @@ impl Clock {
             static STARTING: Mutex<()> = Mutex::new(());
             let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
             if STARTED.get().is_none() {
+                fault_point!(ThreadStart);
                 thread::Builder::new()
                     .name("pontoon-clock".to_owned())
                     .spawn(|| CLOCK.run())?;

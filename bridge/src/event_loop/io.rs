@@ -109,8 +109,10 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(wake: &WakeFd) -> io::Result<Self> {
+        fault_point!(PollNew);
         let poll = Poll::new()?;
         let wake = wake.as_fd().as_raw_fd();
+        fault_point!(PollAdd);
         poll.registry()
             .register(&mut SourceFd(&wake), WAKE, Interest::READABLE)?;
         Ok(Self {
@@ -158,18 +160,24 @@ impl Driver {
         });
         let index = self.sources.borrow_mut().insert(Rc::clone(&readiness));
         let token = pack(index, generation);
-        match self
-            .poll
-            .borrow()
-            .registry()
-            .register(source, token, interest)
-        {
+        match self.watch(source, token, interest) {
             Ok(()) => Ok((token, readiness)),
             Err(error) => {
                 self.sources.borrow_mut().remove(index);
                 Err(error)
             }
         }
+    }
+
+    fn watch(&self, source: &mut dyn Source, token: Token, interest: Interest) -> io::Result<()> {
+        fault_point!(PollAdd);
+        let poll = self.poll.borrow();
+        poll.registry().register(source, token, interest)
+    }
+
+    fn forget(&self, source: &mut dyn Source) -> io::Result<()> {
+        fault_point!(PollRemove);
+        self.poll.borrow().registry().deregister(source)
     }
 }
 
@@ -275,6 +283,7 @@ impl Registration {
         let Some(local) = self.local.upgrade() else {
             return Ok(());
         };
+        fault_point!(PollModify);
         let poll = local.driver.poll.borrow();
         poll.registry().reregister(source, self.token, interest)
     }
@@ -284,7 +293,7 @@ impl Registration {
             return;
         };
         // An fd that the library has closed already is gone from the poll as well.
-        let _ = local.driver.poll.borrow().registry().deregister(source);
+        let _ = local.driver.forget(source);
         let (index, generation) = unpack(self.token);
         let mut sources = local.driver.sources.borrow_mut();
         if sources

@@ -1,5 +1,7 @@
 //! Listeners and streams on the loop.
 
+mod os;
+
 use super::io::{Direction, Registration};
 use futures_io::{AsyncRead, AsyncWrite};
 use mio::Interest;
@@ -125,6 +127,15 @@ impl Listener<mio::net::TcpListener> {
         std::future::poll_fn(|context| self.poll_accept(context)).await
     }
 
+    /// Accepts a connection that waits already.
+    ///
+    /// # Errors
+    ///
+    /// What `accept(2)` says, also that it would block.
+    pub fn try_accept(&self) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
+        os::accept_tcp(self.get_ref())
+    }
+
     /// As [`accept`](Self::accept), for hand-written futures.
     ///
     /// # Errors
@@ -134,8 +145,7 @@ impl Listener<mio::net::TcpListener> {
         &self,
         context: &Context<'_>,
     ) -> Poll<io::Result<(mio::net::TcpStream, SocketAddr)>> {
-        self.0
-            .poll_io(Direction::Read, context, mio::net::TcpListener::accept)
+        self.0.poll_io(Direction::Read, context, os::accept_tcp)
     }
 }
 
@@ -158,16 +168,22 @@ impl Listener<mio::net::UnixListener> {
         std::future::poll_fn(|context| self.poll_accept(context)).await
     }
 
+    /// Accepts a connection that waits already.
+    ///
+    /// # Errors
+    ///
+    /// What `accept(2)` says, also that it would block.
+    pub fn try_accept(&self) -> io::Result<mio::net::UnixStream> {
+        os::accept_unix(self.get_ref())
+    }
+
     /// As [`accept`](Self::accept), for hand-written futures.
     ///
     /// # Errors
     ///
     /// As for `accept`.
     pub fn poll_accept(&self, context: &Context<'_>) -> Poll<io::Result<mio::net::UnixStream>> {
-        let accepted = self
-            .0
-            .poll_io(Direction::Read, context, mio::net::UnixListener::accept);
-        accepted.map_ok(|(stream, _)| stream)
+        self.0.poll_io(Direction::Read, context, os::accept_unix)
     }
 }
 
@@ -220,7 +236,7 @@ where
         let asked = buffer.len();
         let read = ready!(
             self.0
-                .poll_io(Direction::Read, context, |mut s| s.read(buffer))
+                .poll_io(Direction::Read, context, |socket| os::read(socket, buffer))
         )?;
         if read > 0 && read < asked {
             // The socket is empty now: the next try would only be told so by the OS.
@@ -237,7 +253,9 @@ where
     pub fn poll_write(&self, context: &Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = ready!(
             self.0
-                .poll_io(Direction::Write, context, |mut s| s.write(buffer))
+                .poll_io(Direction::Write, context, |socket| os::write(
+                    socket, buffer
+                ))
         )?;
         self.note_written(wrote, buffer.len());
         Poll::Ready(Ok(wrote))
@@ -253,7 +271,7 @@ where
         context: &Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let write = |mut s: &S| s.write_vectored(buffers);
+        let write = |socket| os::write_vectored(socket, buffers);
         let wrote = ready!(self.0.poll_io(Direction::Write, context, write))?;
         self.note_written(wrote, buffers.iter().map(|buffer| buffer.len()).sum());
         Poll::Ready(Ok(wrote))
@@ -274,7 +292,7 @@ impl Stream<mio::net::TcpStream> {
     /// Outside a loop, or what `connect(2)` says.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = Self::from_mio(mio::net::TcpStream::connect(address)?)?;
-        std::future::poll_fn(|context| stream.0.poll_io(Direction::Write, context, connected))
+        std::future::poll_fn(|context| stream.0.poll_io(Direction::Write, context, os::connected))
             .await?;
         Ok(stream)
     }
@@ -286,17 +304,6 @@ impl Stream<mio::net::TcpStream> {
     /// What `shutdown(2)` says.
     pub fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
         self.get_ref().shutdown(how)
-    }
-}
-
-/// Whether a connect that was begun has succeeded, failed, or not ended yet (would block).
-fn connected(socket: &mio::net::TcpStream) -> io::Result<()> {
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
-    }
-    match socket.peer_addr() {
-        Err(error) if error.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
-        result => result.map(drop),
     }
 }
 

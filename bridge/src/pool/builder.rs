@@ -318,6 +318,9 @@ impl<S: 'static> PoolBuilder<S> {
 
     /// `threadpool` makes all its threads at once and panics when the OS refuses one.
     fn make_threads(&self) -> Result<threadpool::ThreadPool, BuildError> {
+        #[cfg(feature = "fault-points")]
+        crate::faults::check(crate::faults::Point::ThreadStart)
+            .map_err(|error| self.refused(error.to_string()))?;
         let builder = threadpool::Builder::new()
             .num_threads(self.all_threads())
             .thread_name(self.name.clone())

@@ -180,6 +180,7 @@ impl Sessions {
         // A new kind has often taken an old one's place; without this, a pool whose kinds change
         // every second would keep a minute's worth of them.
         self.close_orphans();
+        fault_point!(SessionOpen);
         let inner = (kind.open)()?;
         self.opened += 1;
         Ok(Box::new(Session {

@@ -14,19 +14,27 @@ impl WakeFd {
     ///
     /// What `eventfd(2)` says, in practice `EMFILE` or `ENFILE`: no file descriptor is left.
     pub(crate) fn new() -> io::Result<Self> {
+        fault_point!(WakeNew);
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         Ok(Self(EventFd::from_value_and_flags(0, flags)?))
     }
 
     /// Makes the fd readable, and gives an edge to whoever watches it edge-triggered.
     ///
-    /// Never blocks and never fails: at one write per sleep the 64-bit counter would need
-    /// centuries to fill, and a full counter is readable all the same.
-    pub(crate) fn ring(&self) {
+    /// Never blocks: at one write per sleep the 64-bit counter would need centuries to fill, and a
+    /// full counter is readable all the same.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is woken, in practice `EBADF`: foreign code has closed a descriptor that is not
+    /// its own.
+    pub(crate) fn ring(&self) -> io::Result<()> {
+        fault_point!(WakeWrite);
         loop {
             match self.0.write(1) {
                 Err(Errno::EINTR) => {}
-                Ok(_) | Err(_) => return,
+                Ok(_) | Err(Errno::EAGAIN) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -62,8 +70,8 @@ mod tests {
     fn a_ring_is_readable_until_acknowledged() {
         let wake = WakeFd::new().unwrap();
         assert!(!readable(&wake));
-        wake.ring();
-        wake.ring();
+        wake.ring().unwrap();
+        wake.ring().unwrap();
         assert!(readable(&wake));
         wake.acknowledge();
         assert!(!readable(&wake));
@@ -74,12 +82,12 @@ mod tests {
     fn ringing_a_full_pipe_returns_and_stays_readable() {
         let wake = pipe::WakeFd::new().unwrap();
         for _ in 0..200_000 {
-            wake.ring();
+            wake.ring().unwrap();
         }
         assert!(readable(&wake));
         wake.acknowledge();
         assert!(!readable(&wake));
-        wake.ring();
+        wake.ring().unwrap();
         assert!(readable(&wake));
     }
 }

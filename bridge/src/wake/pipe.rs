@@ -18,6 +18,7 @@ impl WakeFd {
     ///
     /// What `pipe(2)` says, in practice `EMFILE` or `ENFILE`: no file descriptor is left.
     pub(crate) fn new() -> io::Result<Self> {
+        fault_point!(WakeNew);
         let (reader, writer) = pipe()?;
         for fd in [&reader, &writer] {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -28,11 +29,17 @@ impl WakeFd {
 
     /// Makes the fd readable. A full pipe is readable already: the ring counts and nothing is
     /// retried.
-    pub(crate) fn ring(&self) {
+    ///
+    /// # Errors
+    ///
+    /// As for the eventfd.
+    pub(crate) fn ring(&self) -> io::Result<()> {
+        fault_point!(WakeWrite);
         loop {
             match write(&self.writer, &[1]) {
                 Err(Errno::EINTR) => {}
-                Ok(_) | Err(_) => return,
+                Ok(_) | Err(Errno::EAGAIN) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -8,6 +8,8 @@
 #![allow(clippy::print_stdout, reason = "the seed must be seen")]
 #![allow(missing_docs, unreachable_pub, reason = "not an interface")]
 
+#[path = "../common/allocated.rs"]
+mod allocated;
 mod callers;
 #[path = "../common/mod.rs"]
 mod common;

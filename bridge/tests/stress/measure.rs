@@ -1,41 +1,9 @@
 //! What the process holds: values, bytes, fds, threads.
 
+use crate::allocated::allocated;
 use crate::common::open_fds;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-
-/// The system's allocator, with a count of the bytes that are in use.
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-static BYTES: AtomicI64 = AtomicI64::new(0);
-
-fn signed(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-// SAFETY: it is the system's allocator, and counting beside it allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is passed on.
-        let memory = unsafe { System.alloc(layout) };
-        if !memory.is_null() {
-            // Relaxed: read when all is quiet.
-            BYTES.fetch_add(signed(layout.size()), Relaxed);
-        }
-        memory
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(memory, layout) };
-        // Relaxed: as above.
-        BYTES.fetch_sub(signed(layout.size()), Relaxed);
-    }
-}
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 
 /// What calls take and give: a number, on the heap so that a second drop would be seen by any tool.
 pub struct Payload {
@@ -91,8 +59,7 @@ impl Holding {
         Self {
             fds: open_fds(),
             threads: fs::read_dir("/proc/self/task").unwrap().count(),
-            // Relaxed: asked when all is quiet.
-            bytes: BYTES.load(Relaxed),
+            bytes: allocated(),
         }
     }
 

@@ -1,12 +1,16 @@
 //! Foreign file descriptors: pipes as a library would own them.
 
-use super::run;
-use crate::event_loop::{AsyncFd, Direction, Interest, sleep, spawn, timeout, yield_now};
-use nix::fcntl::OFlag;
+use super::{PATIENCE, run};
+use crate::event_loop::{
+    AsyncFd, Direction, EventLoop, Interest, sleep, spawn, timeout, yield_now,
+};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::unistd::{pipe2, read, write};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).unwrap()
@@ -117,4 +121,34 @@ fn a_descriptor_outside_a_loop_or_of_a_regular_file_is_an_error() {
         let file = std::fs::File::open("/proc/self/exe").unwrap();
         assert!(AsyncFd::new(file, Interest::READABLE).is_err());
     });
+}
+
+/// A library that closes a descriptor twice may have closed the loop's the second time.
+#[test]
+fn messages_reach_a_loop_whose_wake_fd_is_gone() {
+    let event_loop = EventLoop::new().unwrap();
+    let wake = event_loop.local.shared().mailbox().wake_fd();
+    let unwritable = open(
+        "/dev/null",
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .unwrap();
+    // SAFETY: both descriptors are open; the wake fd's owner goes on with another file behind it.
+    let replaced = unsafe { nix::libc::dup2(unwritable.as_raw_fd(), wake.as_fd().as_raw_fd()) };
+    assert_eq!(replaced, wake.as_fd().as_raw_fd());
+
+    let begin = Instant::now();
+    // Until the loop slept when the outcome came, so that the wake fd was written in vain.
+    while event_loop.stats().wake_writes == 0 {
+        let (call, completer) = crate::call();
+        let library = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(5));
+            completer.complete(42)
+        });
+        let outcome = event_loop.block_on(timeout(PATIENCE, call));
+        assert_eq!(outcome.unwrap().unwrap(), 42);
+        assert!(library.join().unwrap());
+    }
+    assert!(begin.elapsed() < PATIENCE / 2, "only the timeout woke it");
 }
