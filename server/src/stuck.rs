@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// How many calls hang in a pool that has no worker left, not even a spare one; `None` when it has.
 pub(crate) fn all_workers(pool: &Pool) -> Option<usize> {
     let stats = pool.stats();
-    (stats.stuck >= stats.threads + stats.max_stuck).then_some(stats.stuck)
+    (stats.stuck >= stats.limit + stats.max_stuck).then_some(stats.stuck)
 }
 
 /// A pool that has had no worker left for as long as it may.

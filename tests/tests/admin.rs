@@ -93,6 +93,10 @@ fn a_server_that_is_well_says_so() {
     assert_eq!(status["locations"], json!([location]));
     for field in [
         "threads",
+        "limit",
+        "running",
+        "stuck",
+        "max_stuck",
         "capacity",
         "idle",
         "in_flight",

@@ -45,6 +45,7 @@ fn pool(pool: &Pool) -> Value {
     let stats = pool.stats();
     json!({
         "threads": stats.threads,
+        "limit": stats.limit,
         "capacity": pool.capacity(),
         "idle": stats.idle,
         "running": stats.running,
