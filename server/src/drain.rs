@@ -89,6 +89,8 @@ impl Drains {
                 }
                 drop(done);
             };
+            #[cfg(feature = "fault-points")]
+            pontoon_bridge::faults::check(pontoon_bridge::faults::Point::ThreadStart)?;
             let thread = thread::Builder::new().name("pontoon-drain".to_owned());
             let drain = Drain {
                 pool,
