@@ -58,8 +58,9 @@ fn under_load(loops: usize, clients: usize) -> (usize, usize) {
     let report = thread::scope(|scope| {
         for number in 0..clients {
             let answers = &answers;
+            // Not on its thread, which may have no turn before the stop.
+            let mut client = Connection::open(address);
             scope.spawn(move || {
-                let mut client = Connection::open(address);
                 while answered(&mut client, &format!("client {number}")) {
                     answers.add();
                 }
