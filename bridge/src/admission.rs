@@ -3,6 +3,8 @@
 
 mod codel;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod typical;
 
@@ -181,7 +183,7 @@ impl Admission {
         let service_ns = self.service_ns.load(Relaxed);
         let wait_ns = service_ns.saturating_mul(inside - serving + 1) / serving;
         let wait = Duration::from_nanos(wait_ns);
-        if standing.is_some_and(|it| wait_ns > it.longest_wait_ns(service_ns)) {
+        if standing.is_some_and(|it| it.refuses(wait_ns, service_ns, Instant::now)) {
             return Some(Refusal::Overloaded { wait });
         }
         // A location's own calls may be much shorter than the pool's, and nobody knows better.

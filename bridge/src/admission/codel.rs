@@ -6,15 +6,26 @@
 //! 2015): while the queue stands, what has waited for more than twice the target is not run.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
+
+/// Overload is over when in each of so many intervals, one after the other, somebody waited for less than
+/// the target.
+///
+/// While calls are refused, those that are let in wait for little more than the target, by our own doing;
+/// a loop that is late for once, or a call that takes long and makes all look long, and somebody waits for
+/// less. One such call says little about the load, and the queue would fill to its end before it is
+/// known to stand again. RFC 8289 remembers as well: it goes on near where it was when a queue stands again
+/// soon.
+const FINE_IN_A_ROW: u32 = 8;
 
 /// When a pool counts as overloaded, and what it then refuses.
 ///
 /// In every `interval` the shortest time that a call waited for a worker is noted. When that was more
-/// than `target`, the queue does no good: it only makes everybody late. In the interval that follows,
+/// than `target`, the queue does no good: it only makes everybody late. From then on
 /// calls that waited for more than twice the target are refused unrun, and those that would wait for
-/// more than one and a half times the target are refused at the door.
+/// more than one and a half times the target are refused at the door, until the shortest wait was
+/// below the target in eight intervals in a row, or nobody came for one.
 ///
 /// The target is never less than what a call of the pool takes on average, and the interval never less
 /// than four targets: behind a call of a second, a wait of 5 ms says nothing (RFC 8289 asks for the
@@ -54,6 +65,8 @@ pub(super) struct Standing {
     /// The shortest wait seen in this interval.
     shortest_ns: AtomicU64,
     is_overloaded: AtomicBool,
+    /// Intervals since the queue last stood for one.
+    fine_in_a_row: AtomicU32,
 }
 
 impl Standing {
@@ -65,6 +78,7 @@ impl Standing {
             interval_start_ns: AtomicU64::new(0),
             shortest_ns: AtomicU64::new(0),
             is_overloaded: AtomicBool::new(false),
+            fine_in_a_row: AtomicU32::new(0),
         }
     }
 
@@ -82,8 +96,7 @@ impl Standing {
         // Relaxed, here and below: a control loop; a look that is a little out of date does no harm,
         // and nothing is published by it.
         let start_ns = self.interval_start_ns.load(Relaxed);
-        // By what calls take now: a slow phase that is over must not make for a long interval.
-        let interval_ns = self.interval_ns.max(target_ns.saturating_mul(4));
+        let interval_ns = self.interval_ns(target_ns);
         let length_ns = now_ns.saturating_sub(start_ns);
         if start_ns == 0 || length_ns >= interval_ns {
             // What nobody has looked at for an interval has no queue that stands.
@@ -108,18 +121,46 @@ impl Standing {
         // Relaxed: as above.
         let shortest_ns = self.shortest_ns.load(Relaxed);
         let stands = target_ns.is_some_and(|target_ns| shortest_ns > target_ns);
-        // Relaxed, Relaxed: as above.
-        self.is_overloaded.store(stands, Relaxed);
+        let fine_in_a_row = match stands {
+            true => 0,
+            // Relaxed: as above.
+            false => self.fine_in_a_row.load(Relaxed).saturating_add(1),
+        };
+        let is_known = target_ns.is_some();
+        let lasts = is_known && self.is_overloaded() && fine_in_a_row < FINE_IN_A_ROW;
+        // Relaxed, Relaxed, Relaxed: as above.
+        self.fine_in_a_row.store(fine_in_a_row, Relaxed);
+        self.is_overloaded.store(stands || lasts, Relaxed);
         self.shortest_ns.store(waited_ns, Relaxed);
+    }
+
+    /// By what calls take now: a slow phase that is over must not make for a long interval.
+    fn interval_ns(&self, target_ns: u64) -> u64 {
+        self.interval_ns.max(target_ns.saturating_mul(4))
     }
 
     /// A worker found nothing to do: whoever comes next does not wait.
     pub(super) fn queue_was_empty(&self) {
-        if self.is_overloaded() {
-            // Relaxed, Relaxed: as above.
-            self.is_overloaded.store(false, Relaxed);
+        // Relaxed: as above.
+        if self.shortest_ns.load(Relaxed) != 0 {
+            // Relaxed: as above.
             self.shortest_ns.store(0, Relaxed);
         }
+    }
+
+    /// Whether a call that would wait for so long is refused at the door. If no worker has taken
+    /// anything for two intervals, nobody knows whether the queue stands still.
+    pub(super) fn refuses(&self, wait_ns: u64, service_ns: u64, now: impl Fn() -> Instant) -> bool {
+        if !self.is_overloaded() || wait_ns <= self.longest_wait_ns(service_ns) {
+            return false;
+        }
+        let now_ns = nanos(now().saturating_duration_since(self.epoch));
+        // Relaxed: as above.
+        let length_ns = now_ns.saturating_sub(self.interval_start_ns.load(Relaxed));
+        length_ns
+            < self
+                .interval_ns(self.target_ns.max(service_ns))
+                .saturating_mul(2)
     }
 
     /// Whether the queue has stood for an interval.
@@ -130,7 +171,7 @@ impl Standing {
 
     /// The longest wait that is worth its place in a queue that stands. Less than what is refused at
     /// the take, as the wait is an estimate and a refusal at the door is the faster one.
-    pub(super) fn longest_wait_ns(&self, service_ns: u64) -> u64 {
+    fn longest_wait_ns(&self, service_ns: u64) -> u64 {
         self.target_ns.max(service_ns).saturating_mul(3) / 2
     }
 }
@@ -173,7 +214,11 @@ mod tests {
         assert_eq!(take(&standing, epoch, [300, 400], 9, 0), 0, "not too long");
         assert!(standing.is_overloaded(), "9 ms are above the target");
         assert_eq!(take(&standing, epoch, [400, 501], 4, 0), 0);
-        assert!(!standing.is_overloaded());
+        assert!(standing.is_overloaded(), "one fine interval says little");
+        assert_eq!(take(&standing, epoch, [501, 600], 80, 0), 99);
+        assert_eq!(take(&standing, epoch, [600, 1_601], 4, 0), 0);
+        assert!(!standing.is_overloaded(), "eight in a row");
+        assert_eq!(take(&standing, epoch, [1_601, 1_690], 80, 0), 0, "a burst");
     }
 
     #[test]
@@ -203,8 +248,23 @@ mod tests {
         let standing = Standing::new(CoDel::default(), epoch);
         assert!(take(&standing, epoch, [1, 1_000], 80, 0) > 0);
         assert!(standing.is_overloaded());
-        standing.queue_was_empty();
-        assert!(!standing.is_overloaded(), "also for the door");
+        for interval in 10..20 {
+            let from = interval * 100;
+            take(&standing, epoch, [from, from + 1], 80, 0);
+            standing.queue_was_empty();
+        }
+        assert!(!standing.is_overloaded());
+    }
+
+    #[test]
+    fn the_door_refuses_nobody_for_what_was_before_a_quiet_night() {
+        let epoch = Instant::now();
+        let standing = Standing::new(CoDel::default(), epoch);
+        assert!(take(&standing, epoch, [1, 1_000], 80, 0) > 0);
+        let refuses = |at, wait| standing.refuses(wait, 0, || epoch + Duration::from_millis(at));
+        let (short, long) = (7_000_000, 8_000_000);
+        assert!(refuses(1_001, long) && !refuses(1_001, short));
+        assert!(!refuses(1_000 + 8 * 3_600_000, long));
     }
 
     #[test]
