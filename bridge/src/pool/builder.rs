@@ -1,5 +1,7 @@
 //! A pool's settings, and the making of its threads.
 
+mod threads;
+
 use super::breaker::Breaker;
 use super::core::Core;
 use super::counters::Counters;
@@ -23,8 +25,6 @@ use crate::pool::ending::Ending;
 use crate::pool::idle::Idle;
 use crate::pool::queue::Queue;
 use crate::spin::Spin;
-use nix::sys::resource::{Resource, getrlimit};
-use std::fs;
 use std::panic::catch_unwind;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
@@ -331,7 +331,7 @@ impl<S: 'static> PoolBuilder<S> {
         if self.stuck_after.is_zero() {
             return Err(self.invalid("stuck_after = 0: every call would be stuck".to_owned()));
         }
-        match limit_below(self.all_threads()) {
+        match threads::limit_below(self.all_threads()) {
             Some(limit) => Err(self.refused(limit)),
             None => Ok(()),
         }
@@ -408,37 +408,7 @@ impl<S: 'static> PoolBuilder<S> {
             .thread_stack_size(self.stack_bytes);
         catch_unwind(move || builder.build()).map_err(|panic| {
             drop(panic);
-            self.refused(format!("the OS refused one ({})", limits()))
+            self.refused(format!("the OS refused one ({})", threads::limits()))
         })
     }
-}
-
-/// A limit that would be hit by `threads` more threads, in words; `None` when none is known.
-fn limit_below(threads: usize) -> Option<String> {
-    let threads = threads as u64;
-    if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NPROC)
-        && soft < threads
-    {
-        return Some(format!(
-            "this user may have {soft} processes and threads (ulimit -u)"
-        ));
-    }
-    let max = number_in("/sys/fs/cgroup/pids.max")?;
-    let now = number_in("/sys/fs/cgroup/pids.current").unwrap_or(0);
-    (max < now + threads).then(|| {
-        format!("its cgroup may have {max} threads and has {now} (/sys/fs/cgroup/pids.max)")
-    })
-}
-
-/// What to look at when the OS refused a thread for a reason it did not give.
-fn limits() -> String {
-    let user = getrlimit(Resource::RLIMIT_NPROC)
-        .map_or_else(|error| error.to_string(), |(soft, _)| soft.to_string());
-    let system = number_in("/proc/sys/kernel/threads-max")
-        .map_or_else(|| "unknown".to_owned(), |max| max.to_string());
-    format!("ulimit -u is {user}, kernel.threads-max is {system}; memory for the stacks counts too")
-}
-
-fn number_in(path: &str) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
 }

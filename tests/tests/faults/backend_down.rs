@@ -6,12 +6,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use pontoon::bridge::BreakerState;
-use pontoon::{Adapter, CallContext, Error, Request, Response, on_pool};
+use pontoon::{Adapter, CallContext, Error, Location, Request, Response, blocking, on_pool};
 use pontoon_tests::client::Response as Answer;
 use pontoon_tests::eventually;
 use pontoon_tests::fixture::Fixture;
+use pontoon_tests::gate::{Gate, OpensAtLast};
 use pontoon_tests::problem::problem;
 
 use crate::{Count, pool, server, stats};
@@ -215,4 +217,44 @@ fn a_server_starts_without_its_backend_and_is_warm_once_that_is_there() {
         stats(&server, "p").sessions == 2
     });
     eventually("clients are served", || server.get("/line").status == 200);
+}
+
+#[test]
+fn a_call_that_was_stopped_because_its_client_left_says_nothing_of_the_backend() {
+    let gate = Arc::new(Gate::default());
+    let _opens = OpensAtLast(Arc::clone(&gate));
+    let at_gate = Arc::clone(&gate);
+    let fails = blocking("p", move |_| {
+        at_gate.pass();
+        Err(Error::bad_gateway("the connection was cut"))
+    });
+    let server = server(1).pool(pool(1, 8)).location("/", fails);
+    let server = Fixture::start(server);
+    let mut client = server.connect();
+    client.send_request("GET", "/", &[], b"");
+    gate.wait_for(1);
+    drop(client);
+    eventually("its client has left", || stats(&server, "p").cancelled == 1);
+    gate.open();
+    eventually("it ends", || stats(&server, "p").completed == 1);
+    assert_eq!(stats(&server, "p").backend_failed, 0);
+    assert_eq!(server.get("/").status, 502);
+    assert_eq!(stats(&server, "p").backend_failed, 1);
+}
+
+#[test]
+fn a_call_that_fails_after_its_deadline_was_failed_by_the_backend() {
+    let gate = Arc::new(Gate::default());
+    let _opens = OpensAtLast(Arc::clone(&gate));
+    let at_gate = Arc::clone(&gate);
+    let slow = blocking("p", move |_| {
+        at_gate.pass();
+        Err(Error::timed_out("the backend did not answer in time"))
+    });
+    let location = Location::new("/", slow).deadline(Duration::from_millis(50));
+    let server = Fixture::start(server(1).pool(pool(1, 8)).route(location));
+    assert_eq!(server.get("/").status, 504);
+    gate.open();
+    eventually("it ends", || stats(&server, "p").completed == 1);
+    assert_eq!(stats(&server, "p").backend_failed, 1);
 }
