@@ -20,7 +20,8 @@ use crate::{CallContext, Error, Request, Response};
 /// the session: each worker opens its own on first use and keeps it between calls. A session never
 /// leaves its thread, so it need not be `Send`.
 ///
-/// A call may panic: the client gets a 500, the worker goes on with a new session.
+/// Any of it may panic: `call`, but also `open`, `check`, `close` and the session's drop. At most the one
+/// client gets a 500, and the worker goes on with a new session.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};
@@ -67,7 +68,11 @@ pub trait Adapter: Send + Sync + 'static {
     type Session: 'static;
 
     /// Makes a session. It is called on the worker, before its first call and whenever the
-    /// session before was closed.
+    /// session before was closed; also ahead of any call, as far as the pool keeps sessions open
+    /// (`sessions_min`).
+    ///
+    /// After an error it is called again only after a wait, which grows up to 10 s, and on one worker
+    /// at a time: clients that need a session meanwhile get a 503 at once.
     ///
     /// # Errors
     ///
@@ -81,7 +86,12 @@ pub trait Adapter: Send + Sync + 'static {
     /// # Errors
     ///
     /// Whatever keeps it from answering. An error that [breaks the
-    /// session](Error::breaking_session) closes it as well.
+    /// session](Error::breaking_session) closes it as well, and so does a response that
+    /// [does](Response::breaking_session): say so when the call may have left something in the session
+    /// that the next one must not find, such as an open transaction.
+    ///
+    /// [`BadGateway`](crate::ErrorKind::BadGateway) and [`TimedOut`](crate::ErrorKind::TimedOut) say that
+    /// the backend failed. When too many calls say so, the pool refuses further ones for a while.
     fn call(
         &self,
         session: &mut Self::Session,
@@ -89,8 +99,9 @@ pub trait Adapter: Send + Sync + 'static {
         call: &CallContext,
     ) -> Result<Response, Error>;
 
-    /// Finds out whether a session still works. It is called after the session was idle for some
-    /// time, and after a call that failed. It may block, but should not for long.
+    /// Finds out whether a session still works. It is called before a call if the session was idle for some
+    /// time (`session_check_after`) or the call before failed, and now and then for a session that is kept
+    /// open unused. It may block, but should not for long.
     ///
     /// # Errors
     ///
@@ -99,6 +110,15 @@ pub trait Adapter: Send + Sync + 'static {
     fn check(&self, session: &mut Self::Session) -> Result<(), Error> {
         let _ = session;
         Ok(())
+    }
+
+    /// Takes leave of a session before it is dropped, for instance to log off. It is called on the
+    /// worker for every session, also for one that broke or in which a call panicked, so it must not
+    /// rely on its state. It may block, but should not for long.
+    ///
+    /// What takes a connection by value, to close it, wants an `Option` in the session.
+    fn close(&self, session: &mut Self::Session) {
+        let _ = session;
     }
 
     /// A handle that asks the session's running call to stop, from another thread; `None` when

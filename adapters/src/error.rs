@@ -225,6 +225,12 @@ impl From<CallError> for Error {
                 )
                 .with_source(source),
             },
+            CallError::BackingOff { retry_after, .. } => Self::unavailable(
+                "what is behind this location could not be reached a moment ago; nothing was done, try \
+                 again later",
+            )
+            .with_retry_after(retry_after)
+            .with_source(error),
             other => of_unreturned(&other).with_source(other),
         }
     }
@@ -260,6 +266,9 @@ fn of_refused(refused: &SubmitError) -> Error {
         }
         SubmitError::Overloaded { .. } => {
             "the pool behind this location is overloaded; nothing was done, try again later"
+        }
+        SubmitError::BackendDown { .. } => {
+            "what is behind this location fails; nothing was done, try again later"
         }
         _ => "the server is stopping; try again",
     });
@@ -354,6 +363,28 @@ mod tests {
         assert_eq!(panicked.kind().status(), 500);
         assert!(!panicked.detail().contains("secret"));
         assert_eq!(Error::from(CallError::ShutDown).kind().status(), 503);
+    }
+
+    #[test]
+    fn a_backend_that_is_down_is_a_503_that_says_when_to_come_again_and_not_why() {
+        let wait = Duration::from_secs(4);
+        let backing_off = CallError::BackingOff {
+            pool: "db".to_owned(),
+            last_error: "password for /etc/secret".into(),
+            retry_after: wait,
+        };
+        let broken = CallError::Rejected(SubmitError::BackendDown {
+            pool: "db".to_owned(),
+            retry_after: wait,
+        });
+        for error in [backing_off, broken] {
+            let error = Error::from(error);
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert_eq!(error.retry_after(), Some(wait));
+            assert!(!error.detail().contains("db") && !error.detail().contains("secret"));
+            let source = error.source().unwrap().to_string();
+            assert!(source.contains("`db`"), "{source}");
+        }
     }
 
     #[test]

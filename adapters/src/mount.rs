@@ -12,11 +12,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pontoon_bridge::{Call, Pool, SessionKind, call, panic_message};
+use pontoon_bridge::{Call, Pool, Session, SessionKind, call, panic_message};
 
 use crate::registry::Kind;
 use crate::{
-    Adapter, CallContext, CallbackAdapter, Error, LoopAdapter, PathParams, Request, Response,
+    Adapter, CallContext, CallbackAdapter, Error, ErrorKind, LoopAdapter, PathParams, Request,
+    Response,
 };
 
 /// What an adapter answers.
@@ -140,7 +141,8 @@ struct Blocking<A>(A);
 impl<A: Adapter> Bind for Blocking<A> {
     fn bind(self: Box<Self>, pool: &Pool, location: &Arc<str>) -> Arc<dyn Submit> {
         let adapter = Arc::new(self.0);
-        let (open, check, interrupt) = (
+        let (open, check, close, interrupt) = (
+            Arc::clone(&adapter),
             Arc::clone(&adapter),
             Arc::clone(&adapter),
             Arc::clone(&adapter),
@@ -148,6 +150,7 @@ impl<A: Adapter> Bind for Blocking<A> {
         let kind = SessionKind::new(move || open.open().map_err(Error::while_opening))
             .label(Arc::clone(location))
             .check(move |session| check.check(session))
+            .close(move |session| close.close(session))
             .interrupter(move |session| interrupt.interrupter(session));
         Arc::new(Pooled {
             adapter,
@@ -175,11 +178,7 @@ impl<A: Adapter> Submit for Pooled<A> {
         let submission = self.pool.call_with(move |session, context| {
             let context = CallContext::new(params, context.clone(), request_id);
             let outcome = adapter.call(session.get(), request, &context);
-            match &outcome {
-                Err(error) if error.breaks_session() => session.discard(),
-                Err(_) => session.suspect(),
-                Ok(_) => {}
-            }
+            judge(session, &outcome, &context);
             // Before anybody learns of the outcome: who comes again then finds room. A call that
             // panics, or never runs, drops it with all that it took along.
             drop(place);
@@ -189,6 +188,27 @@ impl<A: Adapter> Submit for Pooled<A> {
         match deadline {
             Some(deadline) => submission.deadline_at(deadline).submit(),
             None => submission.submit(),
+        }
+    }
+}
+
+/// Notes what a call's outcome says of its session and of the backend.
+fn judge<S>(session: &mut Session<S>, outcome: &Outcome, context: &CallContext) {
+    match outcome {
+        Ok(response) if response.breaks_session() => session.discard(),
+        Ok(_) => {}
+        Err(error) => {
+            if error.breaks_session() {
+                session.discard();
+            } else {
+                session.suspect();
+            }
+            let is_of_backend = matches!(error.kind(), ErrorKind::BadGateway | ErrorKind::TimedOut);
+            // A client that left in time may have had its call stopped, whatever that looks like.
+            let is_late = context.remaining().is_some_and(|left| left.is_zero());
+            if is_of_backend && (is_late || !context.is_cancelled()) {
+                session.backend_failed();
+            }
         }
     }
 }

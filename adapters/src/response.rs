@@ -9,6 +9,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response as HttpResponse, StatusCode};
 
+/// Marks a response after which the session is closed. An extension, because hardly any response has it.
+#[derive(Clone, Copy, Debug)]
+struct BreaksSession;
+
 /// A response with its whole body.
 ///
 /// It dereferences to [`http::Response`], so that headers and status are set in the usual way.
@@ -65,6 +69,20 @@ impl Response {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         *self.0.status_mut() = status;
         self
+    }
+
+    /// Says that the session in which it was made must not be used again, although the call went well: the
+    /// worker closes it and opens another. For a call that leaves its session in a state that the next one
+    /// must not find.
+    #[must_use]
+    pub fn breaking_session(mut self) -> Self {
+        self.0.extensions_mut().insert(BreaksSession);
+        self
+    }
+
+    /// Whether the session must be closed.
+    pub fn breaks_session(&self) -> bool {
+        self.0.extensions().get::<BreaksSession>().is_some()
     }
 
     /// The `http` crate's response.
@@ -140,6 +158,12 @@ mod tests {
         assert_eq!(back.status(), StatusCode::CREATED);
         assert_eq!(back.headers()["location"], "/users/7");
         assert_eq!(back.body(), "made");
+    }
+
+    #[test]
+    fn a_response_keeps_its_session_unless_it_says_otherwise() {
+        assert!(!Response::text("").breaks_session());
+        assert!(Response::text("").breaking_session().breaks_session());
     }
 
     #[test]

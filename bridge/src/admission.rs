@@ -11,14 +11,14 @@ mod typical;
 pub use codel::CoDel;
 pub(crate) use typical::Typical;
 
+use crate::error::whole_seconds;
 use codel::Standing;
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
-/// The least and the most that `Retry-After` says.
-const RETRY_MIN: Duration = Duration::from_secs(1);
+/// The most that `Retry-After` says.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Weight of the newest call in the learnt service time: 1/8, as TCP's smoothed round trip.
@@ -305,7 +305,6 @@ impl Admission {
         let away = serving + self.room.stuck.load(Relaxed);
         let waiting = (self.in_flight() as u64).saturating_sub(away) + 1;
         let drain = Duration::from_nanos(per_call.saturating_mul(waiting) / serving);
-        let whole_seconds = drain.as_secs() + u64::from(drain.subsec_nanos() > 0);
-        Duration::from_secs(whole_seconds).clamp(RETRY_MIN, RETRY_MAX)
+        whole_seconds(drain).min(RETRY_MAX)
     }
 }

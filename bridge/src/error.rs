@@ -1,6 +1,10 @@
 //! What can go wrong with a call or a pool, as values with a next step.
 
+use crate::quiet::drop_quietly;
 use std::any::Any;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Any error that foreign code or a session factory may return.
@@ -52,6 +56,19 @@ pub enum SubmitError {
         /// When there will probably be room, from what calls took lately; at least 1 s.
         retry_after: Duration,
     },
+    /// What is behind the library has failed too often lately; see
+    /// [`PoolBuilder::breaker`](crate::PoolBuilder::breaker).
+    #[error(
+        "pool `{pool}` takes no calls: what is behind its library fails, and the log says how; it is \
+         tried again in {} s (`breaker = \"off\"` lets all calls try)",
+        retry_after.as_secs()
+    )]
+    BackendDown {
+        /// The pool's name.
+        pool: String,
+        /// When the next call may find out whether it works again; at least 1 s.
+        retry_after: Duration,
+    },
     /// The pool is shutting down.
     #[error("pool `{pool}` is shutting down and takes no more calls")]
     ShuttingDown {
@@ -67,7 +84,8 @@ impl SubmitError {
         match self {
             Self::QueueFull { retry_after, .. }
             | Self::WouldBeLate { retry_after, .. }
-            | Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            | Self::Overloaded { retry_after, .. }
+            | Self::BackendDown { retry_after, .. } => Some(*retry_after),
             Self::ShuttingDown { .. } => None,
         }
     }
@@ -98,6 +116,21 @@ pub enum CallError {
     /// The worker could not open a session.
     #[error("no session could be opened: {0}")]
     SessionFailed(#[source] BoxError),
+    /// No session was opened for the call: none could be a moment ago, and it is not time yet to try
+    /// again.
+    #[error(
+        "no session was opened: pool `{pool}` could open none a moment ago ({last_error}), and tries \
+         again in {} s at the latest",
+        retry_after.as_secs()
+    )]
+    BackingOff {
+        /// The pool's name.
+        pool: String,
+        /// Why no session could be opened, with what caused it.
+        last_error: Arc<str>,
+        /// When it is tried again, in whole seconds.
+        retry_after: Duration,
+    },
     /// The pool was shut down before the call was run.
     #[error("the call was cancelled: its pool was shut down")]
     ShutDown,
@@ -139,4 +172,23 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("(no text)")
         .to_owned()
+}
+
+/// What an error of foreign code says, with its sources. Saying it is foreign code as well, and may panic.
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    let describe = || {
+        let sources = std::iter::successors(Some(error), |error: &&_| Error::source(*error));
+        let texts: Vec<String> = sources.map(ToString::to_string).collect();
+        texts.join(": ")
+    };
+    catch_unwind(AssertUnwindSafe(describe)).unwrap_or_else(|panic| {
+        drop_quietly(panic);
+        "(an error whose text cannot be had: it panics)".to_owned()
+    })
+}
+
+/// A wait as `Retry-After` says it: in whole seconds, at least one.
+pub(crate) fn whole_seconds(wait: Duration) -> Duration {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(seconds.max(1))
 }

@@ -64,7 +64,8 @@ pub use event_loop::{EventLoop, LoopHandle, Timer};
 pub use inbox::{Closed, Inbox, Sender, inbox};
 pub use limit::Limiter;
 pub use pool::{
-    Pool, PoolBuilder, PoolStats, RunningCall, Session, SessionKind, ShutdownReport, Submission,
+    BreakerState, Pool, PoolBuilder, PoolStats, RunningCall, Session, SessionKind, ShutdownReport,
+    Submission,
 };
 pub use quiet::drop_quietly;
 pub use spin::Spin;

@@ -14,6 +14,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backoff;
+mod breaker;
 mod builder;
 mod cell;
 pub(crate) mod claimant;
@@ -24,6 +26,7 @@ pub(crate) mod ending;
 mod errand;
 pub(crate) mod idle;
 mod kinds;
+mod opening;
 mod patrol;
 mod queue;
 mod record;
@@ -31,13 +34,16 @@ pub(crate) mod reserve;
 mod running;
 mod serve;
 mod session;
+mod sessions;
 mod sizing;
 mod staff;
 mod submission;
+mod warm;
 mod watchdog;
 mod whereabouts;
 mod worker;
 
+pub use breaker::BreakerState;
 pub use builder::PoolBuilder;
 pub use running::RunningCall;
 pub use session::{Session, SessionKind};
@@ -46,7 +52,7 @@ pub(crate) use worker::block_signals;
 
 use self::core::Core;
 use crate::call::CallContext;
-use serve::Bound;
+use serve::{Bound, Callers};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,8 +81,8 @@ pub struct PoolStats {
     pub submitted: u64,
     /// Calls refused at the door.
     pub refused: u64,
-    /// Calls that a worker refused to run: they had waited too long, or had less time left than a call
-    /// takes.
+    /// Calls that a worker refused to run: they had waited too long, had less time left than a call
+    /// takes, or needed a session when none could be opened a moment ago.
     pub shed: u64,
     /// Whether calls wait in a queue that does not get shorter; see [`CoDel`](crate::CoDel).
     pub is_overloaded: bool,
@@ -90,8 +96,16 @@ pub struct PoolStats {
     pub cancelled: u64,
     /// Outcomes that nobody waited for any more.
     pub late: u64,
+    /// Calls that the backend failed, by what they [say](Session::backend_failed).
+    pub backend_failed: u64,
+    /// Whether the backend is believed to work; see [`PoolBuilder::breaker`].
+    pub breaker: BreakerState,
+    /// How often the breaker has opened.
+    pub breaker_opened: u64,
     /// Sessions opened.
     pub sessions_opened: u64,
+    /// Sessions that could not be opened.
+    pub sessions_failed: u64,
     /// Sessions open now.
     pub sessions: usize,
 }
@@ -128,6 +142,7 @@ impl Drop for Owner {
 pub struct Pool<S = ()> {
     owner: Arc<Owner>,
     bound: Arc<Bound<S>>,
+    _callers: Arc<Callers<S>>,
 }
 
 impl Pool {
@@ -138,13 +153,19 @@ impl Pool {
 }
 
 impl<S: 'static> Pool<S> {
+    fn new(owner: Arc<Owner>, bound: Arc<Bound<S>>) -> Self {
+        Self {
+            owner,
+            _callers: Arc::new(Callers(Arc::clone(&bound))),
+            bound,
+        }
+    }
+
     /// The same workers and the same bounds with sessions of another kind.
     #[must_use]
     pub fn with_sessions<S2: 'static>(&self, kind: SessionKind<S2>) -> Pool<S2> {
-        Pool {
-            owner: Arc::clone(&self.owner),
-            bound: Arc::new(Bound::new(Arc::clone(self.core()), kind)),
-        }
+        let bound = Bound::new(Arc::clone(self.core()), kind);
+        Pool::new(Arc::clone(&self.owner), bound)
     }
 
     /// Describes a call that runs `work` in a worker's session. It starts when the result is
@@ -209,7 +230,11 @@ impl<S: 'static> Pool<S> {
             expired: counters.expired.get(),
             cancelled: counters.cancelled.get(),
             late: counters.late.get(),
+            backend_failed: counters.backend_failed.get(),
+            breaker: core.breaker.episode().state,
+            breaker_opened: core.breaker.opened.get(),
             sessions_opened: counters.sessions_opened.get(),
+            sessions_failed: counters.sessions_failed.get(),
             sessions: counters.sessions(),
         }
     }
@@ -264,6 +289,7 @@ impl<S> Clone for Pool<S> {
         Self {
             owner: Arc::clone(&self.owner),
             bound: Arc::clone(&self.bound),
+            _callers: Arc::clone(&self._callers),
         }
     }
 }

@@ -137,26 +137,6 @@ fn a_suspected_session_that_fails_its_check_is_replaced() {
 }
 
 #[test]
-fn a_session_that_cannot_be_opened_is_an_error_and_the_next_call_tries_again() {
-    let tries = Arc::new(AtomicUsize::new(0));
-    let pool =
-        Pool::named("refuses")
-            .threads(1)
-            .session(move || match tries.fetch_add(1, SeqCst) {
-                0 => Err("no such host"),
-                1 => panic!("even worse"),
-                _ => Ok(()),
-            });
-    let pool = pool.build().unwrap();
-    let error = outcome(pool.call(|()| ()).submit()).unwrap_err();
-    assert!(matches!(&error, CallError::SessionFailed(_)));
-    assert!(error.to_string().contains("no such host"));
-    let panicked = outcome(pool.call(|()| ()).submit());
-    assert!(matches!(panicked, Err(CallError::Panicked { .. })));
-    outcome(pool.call(|()| ()).submit()).unwrap();
-}
-
-#[test]
 fn a_session_whose_drop_panics_hurts_nobody() {
     let kind = SessionKind::new(|| Ok::<_, BoxError>(Bomb("closing")));
     let kind = kind.check(|_| -> Result<(), BoxError> { panic!("checking") });

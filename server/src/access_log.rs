@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
     Failed,
     /// The server answered by itself: no such location, a body too large.
     Refused,
-    /// The pool or the location was full.
+    /// The pool or the location was full, or what is behind it is down: nothing was done.
     Rejected,
     /// The deadline passed.
     TimedOut,
@@ -32,7 +32,9 @@ pub(crate) enum Outcome {
 impl Outcome {
     pub(crate) fn of(error: &CallError) -> Self {
         match error {
-            CallError::Rejected(_) | CallError::ShutDown => Self::Rejected,
+            CallError::Rejected(_) | CallError::BackingOff { .. } | CallError::ShutDown => {
+                Self::Rejected
+            }
             CallError::Panicked { .. } => Self::Panicked,
             CallError::Abandoned => Self::Abandoned,
             CallError::DeadlineExceeded { .. } => Self::TimedOut,

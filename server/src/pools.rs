@@ -3,6 +3,7 @@
 use crate::config::PoolConfig;
 use crate::error::{Result, ServerError};
 use pontoon_bridge::{BoxError, Pool, PoolBuilder, SessionKind};
+use std::time::Duration;
 
 /// A pool for [`Server::pool`](crate::Server::pool): described, or made already.
 #[derive(Debug)]
@@ -10,7 +11,7 @@ pub struct ServerPool(Source);
 
 #[derive(Debug)]
 enum Source {
-    Configured(PoolConfig),
+    Configured(Box<PoolConfig>),
     Described(Box<PoolBuilder>),
     Made(Pool),
 }
@@ -24,7 +25,7 @@ impl From<PoolBuilder> for ServerPool {
 /// A pool as a config file describes it. A reload keeps it while its config stays the same.
 impl From<PoolConfig> for ServerPool {
     fn from(pool: PoolConfig) -> Self {
-        Self(Source::Configured(pool))
+        Self(Source::Configured(Box::new(pool)))
     }
 }
 
@@ -46,7 +47,7 @@ pub(crate) struct ServedPool {
 /// Where a pool is from.
 #[derive(Debug, Clone)]
 enum Origin {
-    Config(PoolConfig),
+    Config(Box<PoolConfig>),
     /// Described by a program; two descriptions cannot be compared.
     Program,
     /// The program's own, which may use it elsewhere.
@@ -95,6 +96,11 @@ fn builder(config: &PoolConfig) -> PoolBuilder {
         max_queue,
         codel,
         session_idle,
+        session_check_after,
+        session_max_age,
+        session_max_uses,
+        sessions_min,
+        breaker,
         stuck_after,
         max_stuck,
         interrupt_stuck,
@@ -109,6 +115,11 @@ fn builder(config: &PoolConfig) -> PoolBuilder {
         .max_queue(*max_queue)
         .codel(*codel)
         .session_idle(*session_idle)
+        .session_check_after(*session_check_after)
+        .session_max_age(session_max_age.unwrap_or(Duration::MAX))
+        .session_max_uses(session_max_uses.unwrap_or(u64::MAX))
+        .sessions_min(*sessions_min)
+        .breaker(*breaker)
         .stuck_after(*stuck_after)
         .interrupt_stuck(*interrupt_stuck)
         .stack_bytes(*stack_size_bytes)

@@ -106,11 +106,15 @@ fn a_server_that_is_well_says_so() {
         "late",
         "sessions",
         "sessions_opened",
+        "sessions_failed",
+        "backend_failed",
+        "breaker_opened",
     ] {
         assert!(status["pools"]["p"][field].is_u64(), "{field}: {status}");
     }
     assert_eq!(status["pools"]["p"]["capacity"], 4);
     assert_eq!(status["pools"]["p"]["overloaded"], false);
+    assert_eq!(status["pools"]["p"]["breaker"], "closed");
     problem(&look(admin, "/held"), 404);
     problem(&look(admin, "/"), 404);
 }

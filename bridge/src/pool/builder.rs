@@ -1,5 +1,8 @@
 //! A pool's settings, and the making of its threads.
 
+mod threads;
+
+use super::breaker::Breaker;
 use super::core::Core;
 use super::counters::Counters;
 use super::kinds::Kinds;
@@ -7,8 +10,10 @@ use super::patrol::patrol;
 use super::reserve::Reserve;
 use super::serve::Bound;
 use super::session::SessionKind;
+use super::sessions::SessionLimits;
 use super::sizing::Sizing;
 use super::staff::Staff;
+use super::warm::Warm;
 use super::watchdog::{HOOK_THREADS, Watchdog};
 use super::worker::work;
 use super::{Owner, Pool};
@@ -20,8 +25,6 @@ use crate::pool::ending::Ending;
 use crate::pool::idle::Idle;
 use crate::pool::queue::Queue;
 use crate::spin::Spin;
-use nix::sys::resource::{Resource, getrlimit};
-use std::fs;
 use std::panic::catch_unwind;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
@@ -35,7 +38,8 @@ pub struct PoolBuilder<S = ()> {
     /// The least calls that may run at once, if the pool finds its own size; `threads` is the most.
     threads_min: Option<usize>,
     max_queue: usize,
-    session_idle: Duration,
+    sessions: SessionLimits,
+    has_breaker: bool,
     stack_bytes: usize,
     spin: Spin,
     codel: Option<CoDel>,
@@ -52,6 +56,8 @@ impl PoolBuilder {
     pub const DEFAULT_MAX_QUEUE: usize = 256;
     /// How long a session may idle unless said otherwise.
     pub const DEFAULT_SESSION_IDLE: Duration = Duration::from_secs(60);
+    /// How long a session may idle before it is checked unless said otherwise.
+    pub const DEFAULT_SESSION_CHECK_AFTER: Duration = Duration::from_secs(1);
     /// A worker's stack unless said otherwise.
     pub const DEFAULT_STACK_BYTES: usize = 2 << 20;
     /// How long a call may run before it counts as stuck unless said otherwise.
@@ -65,7 +71,14 @@ impl PoolBuilder {
             threads: Self::DEFAULT_THREADS,
             threads_min: None,
             max_queue: Self::DEFAULT_MAX_QUEUE,
-            session_idle: Self::DEFAULT_SESSION_IDLE,
+            sessions: SessionLimits {
+                idle: Self::DEFAULT_SESSION_IDLE,
+                check_after: Self::DEFAULT_SESSION_CHECK_AFTER,
+                max_age: Duration::MAX,
+                max_uses: u64::MAX,
+                min: 0,
+            },
+            has_breaker: true,
             stack_bytes: Self::DEFAULT_STACK_BYTES,
             spin: Spin::default(),
             codel: Some(CoDel::default()),
@@ -109,7 +122,60 @@ impl<S: 'static> PoolBuilder<S> {
     /// How long a session may idle before its worker closes it; default 60 s.
     #[must_use]
     pub fn session_idle(mut self, session_idle: Duration) -> Self {
-        self.session_idle = session_idle;
+        self.sessions.idle = session_idle;
+        self
+    }
+
+    /// A session that has idled for this long is [checked](SessionKind::check) before it is used again;
+    /// default 1 s. With zero every call has its session checked.
+    #[must_use]
+    pub fn session_check_after(mut self, session_check_after: Duration) -> Self {
+        self.sessions.check_after = session_check_after;
+        self
+    }
+
+    /// A session that is this old is replaced by a new one; default: never. Each is replaced up to a tenth
+    /// earlier, at random, so that sessions that were opened together are not replaced together. A call
+    /// that runs is not disturbed.
+    #[must_use]
+    pub fn session_max_age(mut self, session_max_age: Duration) -> Self {
+        self.sessions.max_age = session_max_age;
+        self
+    }
+
+    /// A session in which so many calls have run is replaced by a new one; default: never.
+    #[must_use]
+    pub fn session_max_uses(mut self, session_max_uses: u64) -> Self {
+        self.sessions.max_uses = session_max_uses;
+        self
+    }
+
+    /// So many sessions are kept open although nobody may need them; default 0, at most one for each of the
+    /// [`threads`](Self::threads). They are opened in the background from the start on, not closed for
+    /// idling but checked instead, and replaced when they go. If that fails it is tried again, as
+    /// [`SessionKind::new`] says, and no call waits for it.
+    ///
+    /// The number is for each kind of session that the pool serves, so a pool with three locations keeps
+    /// three times as many. The workers that are woken first have them.
+    #[must_use]
+    pub fn sessions_min(mut self, sessions_min: usize) -> Self {
+        self.sessions.min = sessions_min;
+        self
+    }
+
+    /// Whether calls are refused at once, with [`BackendDown`](crate::SubmitError::BackendDown), while
+    /// what is behind the library is down; default: yes.
+    ///
+    /// The breaker opens when five sessions in a row could not be opened and no call has succeeded
+    /// meanwhile, or when half of at least 20 calls in ten seconds
+    /// [say](crate::Session::backend_failed) that the backend failed them. It refuses calls for one to two
+    /// seconds, then lets one at a time find out, and closes when two have succeeded. If one fails it
+    /// opens for up to twice as long as before, at most 30 s. Calls that wait already are not refused.
+    ///
+    /// A pool has one breaker, so its locations should have one backend.
+    #[must_use]
+    pub fn breaker(mut self, has_breaker: bool) -> Self {
+        self.has_breaker = has_breaker;
         self
     }
 
@@ -182,7 +248,8 @@ impl<S: 'static> PoolBuilder<S> {
             threads: self.threads,
             threads_min: self.threads_min,
             max_queue: self.max_queue,
-            session_idle: self.session_idle,
+            sessions: self.sessions,
+            has_breaker: self.has_breaker,
             stack_bytes: self.stack_bytes,
             spin: self.spin,
             codel: self.codel,
@@ -249,10 +316,22 @@ impl<S: 'static> PoolBuilder<S> {
                 "threads = {threads} and max_stuck = {spare}: give at most {max} together"
             )));
         }
+        if self.sessions.min > self.threads {
+            let (min, threads) = (self.sessions.min, self.threads);
+            return Err(self.invalid(format!(
+                "sessions_min = {min}: there are {threads} threads with one session of a kind each"
+            )));
+        }
+        if self.sessions.max_uses == 0 || self.sessions.max_age.is_zero() {
+            return Err(self.invalid(
+                "session_max_uses and session_max_age must be more than 0: no session could be used"
+                    .to_owned(),
+            ));
+        }
         if self.stuck_after.is_zero() {
             return Err(self.invalid("stuck_after = 0: every call would be stuck".to_owned()));
         }
-        match limit_below(self.all_threads()) {
+        match threads::limit_below(self.all_threads()) {
             Some(limit) => Err(self.refused(limit)),
             None => Ok(()),
         }
@@ -280,7 +359,9 @@ impl<S: 'static> PoolBuilder<S> {
             threads: self.threads,
             threads_at_start: at_start,
             is_sized: limiter.is_some(),
-            session_idle: self.session_idle,
+            sessions: self.sessions,
+            warm: Warm::default(),
+            breaker: Breaker::new(self.has_breaker, started).into(),
             spin: self.spin,
             started,
             woken_at_ns: AtomicU64::new(0),
@@ -308,12 +389,12 @@ impl<S: 'static> PoolBuilder<S> {
             let core = Arc::clone(&core);
             threads.execute(move || work(&core, index));
         }
-        let bound = Arc::new(Bound::new(Arc::clone(&core), self.kind));
+        let bound = Bound::new(Arc::clone(&core), self.kind);
         let owner = Arc::new(Owner {
             core,
             _threads: Mutex::new(threads),
         });
-        Ok(Pool { owner, bound })
+        Ok(Pool::new(owner, bound))
     }
 
     /// `threadpool` makes all its threads at once and panics when the OS refuses one.
@@ -327,37 +408,7 @@ impl<S: 'static> PoolBuilder<S> {
             .thread_stack_size(self.stack_bytes);
         catch_unwind(move || builder.build()).map_err(|panic| {
             drop(panic);
-            self.refused(format!("the OS refused one ({})", limits()))
+            self.refused(format!("the OS refused one ({})", threads::limits()))
         })
     }
-}
-
-/// A limit that would be hit by `threads` more threads, in words; `None` when none is known.
-fn limit_below(threads: usize) -> Option<String> {
-    let threads = threads as u64;
-    if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NPROC)
-        && soft < threads
-    {
-        return Some(format!(
-            "this user may have {soft} processes and threads (ulimit -u)"
-        ));
-    }
-    let max = number_in("/sys/fs/cgroup/pids.max")?;
-    let now = number_in("/sys/fs/cgroup/pids.current").unwrap_or(0);
-    (max < now + threads).then(|| {
-        format!("its cgroup may have {max} threads and has {now} (/sys/fs/cgroup/pids.max)")
-    })
-}
-
-/// What to look at when the OS refused a thread for a reason it did not give.
-fn limits() -> String {
-    let user = getrlimit(Resource::RLIMIT_NPROC)
-        .map_or_else(|error| error.to_string(), |(soft, _)| soft.to_string());
-    let system = number_in("/proc/sys/kernel/threads-max")
-        .map_or_else(|| "unknown".to_owned(), |max| max.to_string());
-    format!("ulimit -u is {user}, kernel.threads-max is {system}; memory for the stacks counts too")
-}
-
-fn number_in(path: &str) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -176,7 +176,7 @@ where
             &self.span,
             &self.bound,
             worker,
-            Clock::Read,
+            (started, Clock::Read),
             &self,
             |session| work(session, &context),
         );

@@ -1,5 +1,6 @@
 //! What a pool's workers, callers and handles share, and when its loops wake a worker.
 
+use super::breaker::Breaker;
 use super::counters::Counters;
 use super::ending::Ending;
 use super::idle::Idle;
@@ -8,7 +9,9 @@ use super::queue::Queue;
 use super::record::{Record, Running};
 use super::reserve::Reserve;
 use super::running::RunningCall;
+use super::sessions::SessionLimits;
 use super::staff::Staff;
+use super::warm::Warm;
 use super::watchdog::Watchdog;
 use super::worker::Job;
 use crate::admission::{Admission, Refusal};
@@ -38,7 +41,9 @@ pub(crate) struct Core {
     pub(super) threads_at_start: usize,
     /// The pool finds its own size, and needs to know what each call takes.
     pub(super) is_sized: bool,
-    pub(super) session_idle: Duration,
+    pub(super) sessions: SessionLimits,
+    pub(super) warm: Warm,
+    pub(super) breaker: CachePadded<Breaker>,
     pub(super) spin: Spin,
     pub(super) started: Instant,
     /// When a worker was last woken, since `started`.

@@ -16,6 +16,10 @@ pub(super) struct Counters {
     pub(super) cancelled: Counter,
     pub(super) late: Counter,
     pub(super) sessions_opened: Counter,
+    /// Sessions that could not be opened.
+    pub(super) sessions_failed: Counter,
+    /// Calls that said that the backend failed them.
+    pub(super) backend_failed: Counter,
     workers: Vec<CachePadded<Record>>,
 }
 
@@ -55,6 +59,12 @@ impl Counters {
         self.records().filter_map(Record::running).count()
     }
 
+    /// Calls that succeeded, as far as the backend is concerned.
+    pub(super) fn succeeded(&self) -> u64 {
+        self.records().map(Record::succeeded).sum()
+    }
+
+    /// Calls that ran to their end.
     pub(super) fn completed(&self) -> u64 {
         self.records().map(Record::completed).sum()
     }

@@ -158,9 +158,15 @@ where
         } else {
             Clock::Stopped(started)
         };
-        let (result, ended) = serve_in(&self.span, &self.bound, worker, clock, &Plain, |session| {
-            work(session, &context)
-        });
+        let work = |session: &mut Session<S>| work(session, &context);
+        let (result, ended) = serve_in(
+            &self.span,
+            &self.bound,
+            worker,
+            (started, clock),
+            &Plain,
+            work,
+        );
         if is_timed {
             worker.call_ended(&self.bound, started, ended);
         } else {

@@ -21,6 +21,8 @@ pub(super) struct Record {
     tag: AtomicU64,
     /// Calls that ran to their end.
     completed: AtomicU64,
+    /// Those of them that succeeded, as far as the backend is concerned.
+    succeeded: AtomicU64,
     /// Those of them whose service time was taken.
     timed: AtomicU64,
     /// Their service times, added up.
@@ -95,6 +97,7 @@ impl Record {
             kind: AtomicU64::new(0),
             tag: AtomicU64::new(0),
             completed: AtomicU64::new(0),
+            succeeded: AtomicU64::new(0),
             timed: AtomicU64::new(0),
             service_ns: AtomicU64::new(0),
             service_squares: AtomicU64::new(0),
@@ -175,6 +178,12 @@ impl Record {
             .store(self.completed.load(Relaxed) + 1, Relaxed);
     }
 
+    pub(super) fn call_succeeded(&self) {
+        // Relaxed, Relaxed: as above.
+        self.succeeded
+            .store(self.succeeded.load(Relaxed) + 1, Relaxed);
+    }
+
     /// Notes what a call took.
     pub(super) fn call_took(&self, service: Duration) {
         let nanos = u64::try_from(service.as_nanos()).unwrap_or(u64::MAX);
@@ -202,6 +211,11 @@ impl Record {
     pub(super) fn completed(&self) -> u64 {
         // Relaxed: as above.
         self.completed.load(Relaxed)
+    }
+
+    pub(super) fn succeeded(&self) -> u64 {
+        // Relaxed: as above.
+        self.succeeded.load(Relaxed)
     }
 
     pub(super) fn sessions_open(&self, count: usize) {

@@ -1,8 +1,10 @@
 //! Foreign code in a worker's session: what it panics with does not get out.
 
+use super::breaker::{BreakerState, Ended, Episode};
 use super::core::Core;
 use super::eintr;
-use super::session::{Session, SessionKind};
+use super::opening::Opening;
+use super::session::{Kept, Session, SessionKind};
 use super::worker::Worker;
 use crate::admission::{Typical, Unwanted};
 use crate::error::{CallError, panic_message};
@@ -19,10 +21,11 @@ pub(crate) struct Bound<S> {
     pub(crate) kind: SessionKind<S>,
     /// What its calls take.
     pub(crate) typical: Typical,
+    pub(super) opening: Opening,
 }
 
 impl<S: 'static> Bound<S> {
-    pub(crate) fn new(core: Arc<Core>, kind: SessionKind<S>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, kind: SessionKind<S>) -> Arc<Self> {
         let mut known = kind.known();
         if known.takes_eintr
             && let Err(error) = eintr::install()
@@ -33,11 +36,14 @@ impl<S: 'static> Bound<S> {
                 stuck calls are not ended");
         }
         core.kinds.add(known);
-        Self {
+        let bound = Arc::new(Self {
             core,
             kind,
             typical: Typical::default(),
-        }
+            opening: Opening::default(),
+        });
+        bound.core.keep_warm(&bound);
+        bound
     }
 
     /// Whether a call that is taken `now` is worth running; how it ends if not.
@@ -64,6 +70,15 @@ impl<S> Drop for Bound<S> {
     }
 }
 
+/// Whoever may make calls of a kind. When the last of them is gone, its sessions need not be kept.
+pub(super) struct Callers<S>(pub(super) Arc<Bound<S>>);
+
+impl<S> Drop for Callers<S> {
+    fn drop(&mut self) {
+        self.0.opening.orphan();
+    }
+}
+
 /// How a call ends that a worker did not run.
 pub(super) struct Unrun(pub(super) CallError);
 
@@ -84,30 +99,25 @@ pub(super) struct Plain;
 
 impl<S> Around<S> for Plain {}
 
-/// Runs the foreign code; how it ended, and when, if anybody wants to know.
+/// How a call ended, and when, if anybody wants to know; and what that says of the backend, if anything.
+type Served<T> = (Result<T, CallError>, Instant, Option<Ended>);
+
+/// Runs the foreign code.
 fn serve<S: 'static, T>(
-    bound: &Bound<S>,
+    bound: &Arc<Bound<S>>,
     worker: &mut Worker,
-    clock: Clock,
+    (began, clock): (Instant, Clock),
     around: &impl Around<S>,
     work: impl FnOnce(&mut Session<S>) -> T,
-) -> (Result<T, CallError>, Instant) {
+) -> Served<T> {
     let core = &*bound.core;
-    let sessions = &mut worker.sessions;
-    let opening = catch_unwind(AssertUnwindSafe(|| sessions.take(&bound.kind)));
-    let opened = sessions.take_opened();
-    if opened > 0 {
-        core.counters.sessions_opened.add_many(opened);
-    }
-    let mut session = match opening {
-        Ok(Ok(session)) => session,
-        Ok(Err(error)) => {
+    let mut session = match worker.sessions.take(bound, began) {
+        Ok(session) => session,
+        Err(error) => {
             drop_quietly(work);
-            return (Err(CallError::SessionFailed(error)), Instant::now());
-        }
-        Err(panic) => {
-            drop_quietly(work);
-            return (Err(panicked(core, panic)), Instant::now());
+            worker.was_not_tried = matches!(error, CallError::BackingOff { .. });
+            // If the backend was asked, that was told by whoever asked it.
+            return (Err(error), Instant::now(), None);
         }
     };
     let has_after = match around.before(&mut session) {
@@ -115,8 +125,9 @@ fn serve<S: 'static, T>(
         Err(panic) => {
             // One by one: two panics at once would end the process.
             drop_quietly(work);
-            drop_quietly(session);
-            return (Err(panicked(core, panic)), Instant::now());
+            session.close();
+            let panicked = Err(panicked(core, panic));
+            return (panicked, Instant::now(), Some(Ended::NoMatter));
         }
     };
     let result = catch_unwind(AssertUnwindSafe(|| work(&mut session)));
@@ -124,26 +135,58 @@ fn serve<S: 'static, T>(
         around.after(&mut session);
     }
     let ended = clock.now();
-    let result = match result {
+    let backend_failed = session.take_backend_failed();
+    let (result, verdict) = match result {
         Ok(value) => {
-            worker.closed_a_session = !sessions.put(&bound.kind, session, ended);
-            Ok(value)
+            worker.closed_a_session = !worker.sessions.put(bound, session, ended);
+            (Ok(value), Ended::CallSucceeded)
         }
         Err(panic) => {
             worker.closed_a_session = true;
-            drop_quietly(session);
-            Err(panicked(core, panic))
+            session.close();
+            (Err(panicked(core, panic)), Ended::NoMatter)
         }
     };
-    (result, ended)
+    let verdict = if backend_failed {
+        Ended::CallFailed
+    } else {
+        verdict
+    };
+    (result, ended, Some(verdict))
 }
 
+/// Counts a call by what its end says of the backend, and tells the breaker what it must know.
+fn count(core: &Core, worker: &Worker, episode: Episode, verdict: Option<Ended>) {
+    let is_probe = episode.state == BreakerState::HalfOpen;
+    match verdict {
+        Some(Ended::CallSucceeded) => {
+            worker.call_succeeded(core);
+            if !is_probe {
+                return;
+            }
+        }
+        Some(Ended::CallFailed) => core.counters.backend_failed.add(),
+        _ => {}
+    }
+    if let Some(verdict) = verdict {
+        core.backend_answered(episode, verdict);
+    }
+}
+
+/// Counts a panic of a call's foreign code, and logs it.
 fn panicked(core: &Core, panic: Box<dyn Any + Send>) -> CallError {
     core.counters.panicked.add();
+    CallError::Panicked {
+        message: panic_logged(core, panic),
+    }
+}
+
+/// Logs a panic of foreign code; what it says.
+pub(super) fn panic_logged(core: &Core, panic: Box<dyn Any + Send>) -> String {
     let message = panic_message(&*panic);
     drop_quietly(panic);
     tracing::error!(pool = core.name(), %message, "foreign code panicked");
-    CallError::Panicked { message }
+    message
 }
 
 /// How a call's end is timed.
@@ -177,23 +220,28 @@ impl CallerSpan {
     }
 }
 
-/// As [`serve`], in the caller's span. `serve` lets no panic of the library out; one of a log
+/// As [`serve`], in the caller's span, and counted. `serve` lets no panic of the library out; one of a log
 /// subscriber must not cost the call its outcome either.
 pub(super) fn serve_in<S: 'static, T>(
     span: &CallerSpan,
-    bound: &Bound<S>,
+    bound: &Arc<Bound<S>>,
     worker: &mut Worker,
-    clock: Clock,
+    time: (Instant, Clock),
     around: &impl Around<S>,
     work: impl FnOnce(&mut Session<S>) -> T,
 ) -> (Result<T, CallError>, Instant) {
-    catch_unwind(AssertUnwindSafe(|| {
+    let core = &*bound.core;
+    let episode = core.breaker.episode();
+    let served = catch_unwind(AssertUnwindSafe(|| {
         let _in_the_request = span.0.as_ref().map(|span| span.enter());
-        serve(bound, worker, clock, around, work)
-    }))
-    .unwrap_or_else(|panic| {
+        serve(bound, worker, time, around, work)
+    }));
+    let (result, ended, verdict) = served.unwrap_or_else(|panic| {
         let message = panic_message(&*panic);
         drop_quietly(panic);
-        (Err(CallError::Panicked { message }), Instant::now())
-    })
+        let panicked = Err(CallError::Panicked { message });
+        (panicked, Instant::now(), Some(Ended::NoMatter))
+    });
+    count(core, worker, episode, verdict);
+    (result, ended)
 }

@@ -1,57 +1,82 @@
-//! What a worker keeps between calls, by kind; never leaves its thread.
+//! A session: what a worker keeps between calls. It never leaves its thread.
 
 use super::kinds::Known;
+use super::opening::Counted;
 use crate::call::Interrupt;
-use crate::error::BoxError;
+use crate::error::{BoxError, describe, panic_message};
 use crate::quiet::drop_quietly;
 use std::any::Any;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 type Open<S> = Box<dyn Fn() -> Result<S, BoxError> + Send + Sync>;
 type Check<S> = Box<dyn Fn(&mut S) -> Result<(), BoxError> + Send + Sync>;
+type Close<S> = Box<dyn Fn(&mut S) + Send + Sync>;
 type Interrupter<S> = Box<dyn Fn(&S) -> Option<Box<dyn Interrupt>> + Send + Sync>;
 
-/// How sessions of one kind are opened, checked and interrupted. One pool may serve several kinds.
+/// How sessions of one kind are opened, checked, closed and interrupted. One pool may serve several
+/// kinds.
+///
+/// What is given here runs on the workers and may block. A panic in any of it costs at most the one call
+/// that the session was for.
 pub struct SessionKind<S> {
     /// Never 0.
     pub(super) id: u64,
-    /// Sessions know by it whether anybody can still use them.
-    alive: Arc<()>,
     open: Open<S>,
     check: Option<Check<S>>,
+    close: Option<Close<S>>,
     interrupter: Option<Interrupter<S>>,
     label: Option<Arc<str>>,
     takes_eintr: bool,
 }
 
 impl<S: 'static> SessionKind<S> {
-    /// A kind whose sessions are opened by `open`, on the worker, on first use.
+    /// A kind whose sessions are opened by `open`, on the worker: on first use, or ahead of it as far as
+    /// [`sessions_min`](crate::PoolBuilder::sessions_min) says.
+    ///
+    /// When it fails, the call gets [`SessionFailed`](crate::CallError::SessionFailed), and further
+    /// sessions of this kind are opened after a wait only: up to 100 ms at first, up to 10 s in the
+    /// end, by one worker at a time. Calls that need one meanwhile end at once, with
+    /// [`BackingOff`](crate::CallError::BackingOff).
     pub fn new<E: Into<BoxError>>(open: impl Fn() -> Result<S, E> + Send + Sync + 'static) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Self {
             // Relaxed: only uniqueness counts.
             id: NEXT_ID.fetch_add(1, Relaxed),
-            alive: Arc::new(()),
             open: Box::new(move || open().map_err(Into::into)),
             check: None,
+            close: None,
             interrupter: None,
             label: None,
             takes_eintr: false,
         }
     }
 
-    /// Checks a session before it is used again after it idled for a second or was
-    /// [suspected](Session::suspect); on an error it is replaced by a new one.
+    /// Checks a session before it is used again after it idled for
+    /// [`session_check_after`](crate::PoolBuilder::session_check_after) or was
+    /// [suspected](Session::suspect), and now and then one that is kept warm; on an error it is replaced
+    /// by a new one.
     #[must_use]
     pub fn check<E: Into<BoxError>>(
         mut self,
         check: impl Fn(&mut S) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
         self.check = Some(Box::new(move |session| check(session).map_err(Into::into)));
+        self
+    }
+
+    /// Takes leave of a session before it is dropped, for instance to log off. It is called for every
+    /// session, also for one that broke or in which a call panicked, so it must not rely on its state.
+    ///
+    /// It gets a reference and not the session, because the drop that follows may panic as well: two
+    /// panics at once would end the process.
+    #[must_use]
+    pub fn close(mut self, close: impl Fn(&mut S) + Send + Sync + 'static) -> Self {
+        self.close = Some(Box::new(close));
         self
     }
 
@@ -90,6 +115,11 @@ impl<S: 'static> SessionKind<S> {
         }
     }
 
+    pub(super) fn open(&self) -> Result<S, BoxError> {
+        fault_point!(SessionOpen);
+        (self.open)()
+    }
+
     pub(crate) fn is_interruptible(&self) -> bool {
         self.interrupter.is_some()
     }
@@ -99,16 +129,17 @@ impl<S: 'static> SessionKind<S> {
     }
 }
 
-/// Idle for longer than this, a session is checked before it is used again.
-const CHECK_AFTER_IDLE: Duration = Duration::from_secs(1);
-
 /// A session with the worker's notes about it.
-#[derive(Debug)]
 pub struct Session<S> {
     inner: S,
-    kind: Weak<()>,
     suspect: bool,
     discard: bool,
+    backend_failed: bool,
+    /// Calls that have run in it.
+    uses: u64,
+    /// When it is too old to be used again.
+    expires_at: Option<Instant>,
+    counted: Counted<S>,
 }
 
 impl<S> Session<S> {
@@ -122,172 +153,140 @@ impl<S> Session<S> {
         self.suspect = true;
     }
 
-    /// Has the session closed after this call, for instance after it lost its connection.
+    /// Has the session closed after this call: it has lost its connection, or the call has left
+    /// something in it that the next one must not find, such as an open transaction.
     pub fn discard(&mut self) {
         self.discard = true;
     }
+
+    /// Says that the call fails because of what is behind the library: it cannot be reached, or does
+    /// not answer in time. The pool's [breaker](crate::PoolBuilder::breaker) counts such calls. It
+    /// says nothing about the session.
+    pub fn backend_failed(&mut self) {
+        self.backend_failed = true;
+    }
 }
 
-/// A session of any kind.
-trait Kept: Any {
-    /// Whether its kind is gone, so that no call will ever use it.
+impl<S: 'static> Session<S> {
+    pub(super) fn new(inner: S, counted: Counted<S>, expires_at: Option<Instant>) -> Self {
+        Self {
+            inner,
+            suspect: false,
+            discard: false,
+            backend_failed: false,
+            uses: 0,
+            expires_at,
+            counted,
+        }
+    }
+
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    /// Whether the call that has just run failed because of the backend; the next one may not.
+    pub(super) fn take_backend_failed(&mut self) -> bool {
+        std::mem::take(&mut self.backend_failed)
+    }
+
+    /// After a call: whether another one may run in it.
+    pub(super) fn is_reusable(&mut self, max_uses: u64) -> bool {
+        self.uses += 1;
+        !self.discard && self.uses < max_uses
+    }
+
+    /// Whether it is as good as new: checked if it is suspected or `is_due` to be.
+    pub(super) fn is_good(&mut self, is_due: bool) -> bool {
+        let Some(check) = &self.counted.bound.kind.check else {
+            self.suspect = false;
+            return true;
+        };
+        if !self.suspect && !is_due {
+            return true;
+        }
+        let pool = self.counted.bound.core.name();
+        // Caught here: if the session's drop panicked too while this one unwinds, the process would end.
+        match catch_unwind(AssertUnwindSafe(|| check(&mut self.inner))) {
+            Ok(Ok(())) => {
+                self.suspect = false;
+                return true;
+            }
+            Ok(Err(error)) => {
+                let text = describe(&*error);
+                drop_quietly(error);
+                tracing::info!(pool, error = %text, "a session failed its check and is replaced");
+            }
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                drop_quietly(panic);
+                tracing::error!(pool, %message, "the check of a session panicked; the session is replaced");
+            }
+        }
+        false
+    }
+}
+
+/// A session of whatever kind, as its worker keeps it.
+pub(super) trait Kept: Any {
+    /// Whether it still works; may take its time.
+    fn is_good(&mut self) -> bool;
+    /// Whether it may be closed for idling; then it counts as closed from now on.
+    fn leave_if_spare(&mut self) -> bool;
+    /// Whether nobody makes calls of its kind any more.
     fn is_orphan(&self) -> bool;
+    /// It need not be kept, and does not count as one that is there.
+    fn leave(&mut self);
+    /// Closes and drops it. Never panics.
+    fn close(self: Box<Self>);
 }
 
 impl<S: 'static> Kept for Session<S> {
+    fn is_good(&mut self) -> bool {
+        Session::is_good(self, true)
+    }
+
+    fn leave_if_spare(&mut self) -> bool {
+        self.counted.leave_if_spare()
+    }
+
     fn is_orphan(&self) -> bool {
-        self.kind.strong_count() == 0
-    }
-}
-
-struct Entry {
-    kind: u64,
-    session: Box<dyn Kept>,
-    last_used: Instant,
-}
-
-/// All sessions of one worker.
-pub(crate) struct Sessions {
-    entries: Vec<Entry>,
-    idle_limit: Duration,
-    opened: u64,
-}
-
-impl Sessions {
-    pub(crate) fn new(idle_limit: Duration) -> Self {
-        Self {
-            entries: Vec::new(),
-            idle_limit,
-            opened: 0,
-        }
+        self.counted.bound.opening.is_orphaned()
     }
 
-    /// Takes the kind's session out, opening or checking it if need be. While it is out, a panic
-    /// discards it.
-    pub(crate) fn take<S: 'static>(
-        &mut self,
-        kind: &SessionKind<S>,
-    ) -> Result<Box<Session<S>>, BoxError> {
-        if let Some(at) = self.entries.iter().position(|entry| entry.kind == kind.id) {
-            let entry = self.entries.swap_remove(at);
-            let session: Box<dyn Any> = entry.session;
-            if let Ok(session) = session.downcast::<Session<S>>()
-                && let Some(session) = checked(kind, session, entry.last_used)
-            {
-                return Ok(session);
-            }
-        }
-        // A new kind has often taken an old one's place; without this, a pool whose kinds change
-        // every second would keep a minute's worth of them.
-        self.close_orphans();
-        fault_point!(SessionOpen);
-        let inner = (kind.open)()?;
-        self.opened += 1;
-        Ok(Box::new(Session {
-            inner,
-            kind: Arc::downgrade(&kind.alive),
-            suspect: false,
-            discard: false,
-        }))
+    fn leave(&mut self) {
+        self.counted.leave();
     }
 
-    /// Puts a session back, unless the call asked to have it closed; whether it was put back.
-    pub(crate) fn put<S: 'static>(
-        &mut self,
-        kind: &SessionKind<S>,
-        session: Box<Session<S>>,
-        now: Instant,
-    ) -> bool {
-        if session.discard {
-            drop_quietly(session);
-            return false;
-        }
-        self.entries.push(Entry {
-            kind: kind.id,
-            session,
-            last_used: now,
-        });
-        true
-    }
-
-    /// When the next session will have idled too long.
-    pub(crate) fn close_time(&self) -> Option<Instant> {
-        self.entries
-            .iter()
-            // A limit that passes the end of time is none.
-            .filter_map(|entry| entry.last_used.checked_add(self.idle_limit))
-            .min()
-    }
-
-    /// Closes what idled too long.
-    pub(crate) fn close_idle(&mut self, now: Instant) {
-        let limit = self.idle_limit;
-        while let Some(at) = self
-            .entries
-            .iter()
-            .position(|entry| now.saturating_duration_since(entry.last_used) >= limit)
+    fn close(self: Box<Self>) {
+        let Self {
+            mut inner, counted, ..
+        } = *self;
+        if let Some(close) = &counted.bound.kind.close
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| close(&mut inner)))
         {
-            drop_quietly(self.entries.swap_remove(at).session);
-        }
-    }
-
-    /// Closes what no call can use any more.
-    fn close_orphans(&mut self) {
-        let orphan = |entry: &Entry| entry.session.is_orphan();
-        while let Some(at) = self.entries.iter().position(orphan) {
-            drop_quietly(self.entries.swap_remove(at).session);
-        }
-    }
-
-    pub(crate) fn close_all(&mut self) {
-        self.entries
-            .drain(..)
-            .for_each(|entry| drop_quietly(entry.session));
-    }
-
-    /// Sessions opened since the last look.
-    pub(crate) fn take_opened(&mut self) -> u64 {
-        std::mem::take(&mut self.opened)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-}
-
-/// The session if it is still good.
-fn checked<S: 'static>(
-    kind: &SessionKind<S>,
-    mut session: Box<Session<S>>,
-    last_used: Instant,
-) -> Option<Box<Session<S>>> {
-    let Some(check) = &kind.check else {
-        session.suspect = false;
-        return Some(session);
-    };
-    if !session.suspect && last_used.elapsed() < CHECK_AFTER_IDLE {
-        return Some(session);
-    }
-    // Caught here: if the session's drop panicked too while this one unwinds, the process would end.
-    match catch_unwind(AssertUnwindSafe(|| check(session.get()))) {
-        Ok(Ok(())) => {
-            session.suspect = false;
-            return Some(session);
-        }
-        Ok(Err(error)) => {
-            tracing::info!(%error, "a session failed its check and is replaced");
-        }
-        Err(panic) => {
-            tracing::error!("the check of a session panicked; the session is replaced");
+            let (pool, message) = (counted.bound.core.name(), panic_message(&*panic));
             drop_quietly(panic);
+            tracing::error!(pool, %message, "closing a session panicked");
         }
+        drop_quietly(inner);
+        // With it may go the last hold on the kind, and what its user gave.
+        drop_quietly(counted);
     }
-    drop_quietly(session);
-    None
 }
 
-impl<S> std::fmt::Debug for SessionKind<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<S: fmt::Debug> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("inner", &self.inner)
+            .field("suspect", &self.suspect)
+            .field("discard", &self.discard)
+            .field("uses", &self.uses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Debug for SessionKind<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionKind")
             .field("id", &self.id)
             .finish_non_exhaustive()

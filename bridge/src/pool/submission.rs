@@ -74,8 +74,8 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
-    /// Submits the call. It is under way from now on; when the pool is full or shutting down the
-    /// returned call is refused already.
+    /// Submits the call. It is under way from now on; when the pool is full or shutting down, or its
+    /// breaker is open, the returned call is refused already.
     pub fn submit(self) -> Call<T> {
         let core = self.pool.core();
         // A subscriber's panic must not cost a place.
@@ -119,7 +119,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`SubmitError`] when the pool is full or shutting down; then `then` is dropped unrun.
+    /// [`SubmitError`] when the pool is full or shutting down, or its breaker is open; then `then` is dropped unrun.
     ///
     /// ```
     /// use mio::{Events, Interest, Poll, Token};
@@ -175,10 +175,15 @@ impl Core {
             SubmitError::ShuttingDown {
                 pool: self.name.clone(),
             }
+        } else if let Err(broken) = self.pass_breaker() {
+            broken
         } else {
             match self.admission.enter(time_left, typical) {
                 Ok(earlier) => return Ok(earlier),
-                Err(refusal) => self.refused(refusal),
+                Err(refusal) => {
+                    self.call_was_not_sent();
+                    self.refused(refusal)
+                }
             }
         };
         self.counters.refused.add();

@@ -5,7 +5,7 @@ use super::core::Core;
 use super::eintr;
 use super::reserve::Order;
 use super::serve::Bound;
-use super::session::Sessions;
+use super::sessions::Sessions;
 use crate::call::{Interrupt, Posts};
 use crate::inbox::chain::Pushed;
 use crate::quiet::drop_quietly;
@@ -45,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) posts: Posts,
     /// The call that runs now has closed its session.
     pub(crate) closed_a_session: bool,
+    /// The call that runs now needs a session that could not be opened a moment ago, and is shed.
+    pub(crate) was_not_tried: bool,
     patience: Patience,
     calls: u32,
     /// When the last call ended, if nothing but taking the next one has happened since: the clock
@@ -60,9 +62,10 @@ impl Worker {
     fn new(core: &Core, index: usize) -> Self {
         Self {
             index,
-            sessions: Sessions::new(core.session_idle),
+            sessions: Sessions::new(core.sessions),
             posts: Posts::default(),
             closed_a_session: false,
+            was_not_tried: false,
             patience: Patience::of_a_worker(core.spin),
             calls: 0,
             ended: None,
@@ -118,6 +121,10 @@ impl Worker {
         let is_fresh = !std::mem::take(&mut self.closed_a_session);
         self.ended = is_fresh.then_some(ended);
         self.last_look = self.ended;
+        if std::mem::take(&mut self.was_not_tried) {
+            core.counters.shed.add();
+            return;
+        }
         core.counters.of(self.index).call_completed();
         let service = ended.saturating_duration_since(began);
         if core.is_sized && !core.counters.of(self.index).is_stuck() {
@@ -126,6 +133,7 @@ impl Worker {
         if self.is_sampling(core) {
             core.admission.learn(service);
             bound.typical.learn(service);
+            core.mark_successes(ended);
         }
     }
 
@@ -135,7 +143,16 @@ impl Worker {
             self.last_look = None;
         }
         self.ended = None;
-        core.counters.of(self.index).call_completed();
+        if std::mem::take(&mut self.was_not_tried) {
+            core.counters.shed.add();
+        } else {
+            core.counters.of(self.index).call_completed();
+        }
+    }
+
+    /// Notes that the call succeeded, as far as the backend is concerned.
+    pub(super) fn call_succeeded(&self, core: &Core) {
+        core.counters.of(self.index).call_succeeded();
     }
 
     /// Notes how the loop was to which an outcome has gone.
@@ -177,10 +194,10 @@ impl Worker {
         core.set_current(self.index, || None);
     }
 
-    /// Runs what closes sessions.
-    fn close(&mut self, core: &Core, now: Instant, close: impl FnOnce(&mut Sessions)) {
+    /// Runs what closes or opens sessions without a call.
+    fn care(&mut self, core: &Core, now: Instant, care: impl FnOnce(&mut Sessions)) {
         core.counters.of(self.index).begins(0, 0, now);
-        close(&mut self.sessions);
+        care(&mut self.sessions);
         self.foreign_code_ended(core);
     }
 
@@ -195,7 +212,7 @@ impl Worker {
         // Foreign code, which may hang: as long as it runs this worker counts. A pool that finds its own
         // size tries others all the time, so its workers keep what they have.
         if !core.is_sized {
-            self.close(core, Instant::now(), Sessions::close_all);
+            self.care(core, Instant::now(), Sessions::close_all);
         }
         if !core.reserve.leave(self.index, thread::current()) {
             return true;
@@ -209,6 +226,7 @@ impl Worker {
     /// Waits for the call to work, or for the pool's end, and closes sessions that idle too long
     /// meanwhile; whether it is the call.
     fn wait_in_reserve(&mut self, core: &Core) -> bool {
+        self.sessions.leave();
         loop {
             match core.reserve.order(self.index) {
                 Order::Come => return true,
@@ -216,7 +234,7 @@ impl Worker {
                 Order::Stay => {}
             }
             let now = Instant::now();
-            match self.sessions.close_time() {
+            match self.sessions.due_at() {
                 Some(at) if at <= now => self.tidy(core, now),
                 Some(at) => thread::park_timeout(at - now),
                 None => thread::park(),
@@ -224,21 +242,36 @@ impl Worker {
         }
     }
 
-    /// Closes sessions that idled too long, and puts the signal mask right, which foreign code may
+    /// Closes sessions that have had their time, and puts the signal mask right, which foreign code may
     /// have changed.
     fn tidy(&mut self, core: &Core, now: Instant) {
-        self.close(core, now, |sessions| sessions.close_idle(now));
+        self.care(core, now, |sessions| sessions.close_due(now));
         block_signals_of_a_worker();
     }
 
-    /// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile. True
-    /// when it was woken and so searches; false when it stepped off by itself.
+    /// Opens sessions that are to be kept warm.
+    fn warm_up(&mut self, core: &Core) {
+        if core.sessions.min == 0 {
+            return;
+        }
+        let record = core.counters.of(self.index);
+        self.care(core, Instant::now(), |sessions| {
+            core.open_cold(sessions, |kind| record.begins(kind, 0, Instant::now()));
+        });
+        block_signals_of_a_worker();
+    }
+
+    /// Parks until somebody wakes this worker, closing sessions that idle too long meanwhile, and opening
+    /// such as are to be kept warm. True when it was woken and so searches; false when it stepped off by
+    /// itself.
     fn sleep(&mut self, core: &Core) -> bool {
         self.forget_the_time();
         self.posts.let_go();
-        let close_time = self.sessions.close_time();
+        let due_at = self.sessions.due_at();
+        let cold_at = core.cold_at(&self.sessions);
+        let care_at = due_at.into_iter().chain(cold_at).min();
         loop {
-            match close_time {
+            match care_at {
                 Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
                 None => thread::park(),
             }
@@ -247,19 +280,20 @@ impl Worker {
                 return true;
             }
             let now = Instant::now();
-            if close_time.is_some_and(|at| at <= now) {
+            if care_at.is_some_and(|at| at <= now) {
                 // Closing is foreign code and may take its time: not while we look idle.
                 if !core.idle.step_off(self.index) {
                     return true;
                 }
                 self.tidy(core, now);
+                self.warm_up(core);
                 return false;
             }
         }
     }
 
     fn end(&mut self, core: &Core) {
-        self.close(core, Instant::now(), Sessions::close_all);
+        self.care(core, Instant::now(), Sessions::close_all);
         core.worker_ended();
     }
 }

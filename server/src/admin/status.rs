@@ -64,6 +64,10 @@ fn pool(pool: &Pool) -> Value {
         "late": stats.late,
         "sessions": stats.sessions,
         "sessions_opened": stats.sessions_opened,
+        "sessions_failed": stats.sessions_failed,
+        "backend_failed": stats.backend_failed,
+        "breaker": stats.breaker.name(),
+        "breaker_opened": stats.breaker_opened,
     })
 }
 

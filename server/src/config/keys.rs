@@ -45,6 +45,10 @@ pub const CODEL_TARGET_DEFAULT: &str = "5ms";
 pub const CODEL_INTERVAL_DEFAULT: &str = "100ms";
 /// How long a session is kept unused.
 pub const SESSION_IDLE_DEFAULT: &str = "60s";
+/// How long a session may idle before it is checked.
+pub const SESSION_CHECK_AFTER_DEFAULT: &str = "1s";
+/// The sessions of each location that are kept open.
+pub const SESSIONS_MIN_DEFAULT: &str = "0";
 /// The stack of a worker.
 pub const STACK_SIZE_DEFAULT: &str = "2MiB";
 /// How long a call may run before it counts as stuck.
@@ -69,6 +73,15 @@ pub(super) const THREADS: RangeInclusive<i64> = 1..=POOL_THREADS_MAX;
 pub(super) const MAX_STUCK: RangeInclusive<i64> = 0..=POOL_THREADS_MAX;
 /// Workers and spare ones of a pool together.
 pub(super) const POOL_THREADS_MAX: i64 = PoolBuilder::MAX_THREADS as i64;
+/// As many as threads: a worker has one session of each location at most.
+pub(super) const SESSIONS_MIN: RangeInclusive<i64> = 0..=4096;
+pub(super) const SESSION_MAX_USES: RangeInclusive<i64> = 1..=i64::MAX;
+/// Zero checks before every call, which is a choice.
+pub(super) const SESSION_CHECK_AFTER: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(24 * 60 * 60);
+/// Less than a second is a mistake; more than a year never comes.
+pub(super) const SESSION_MAX_AGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) const MAX_QUEUE: RangeInclusive<i64> = 0..=1_000_000;
 /// Below this, foreign code overruns its stack; above, 4096 workers fill the address space.
 pub(super) const STACK_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 30;
@@ -246,6 +259,34 @@ pub const POOL_KEYS: &[KeySpec] = &[
         "duration",
         SESSION_IDLE_DEFAULT,
         "how long a worker keeps a session that it does not use",
+    ),
+    KeySpec::with_default(
+        "session_check_after",
+        "duration",
+        SESSION_CHECK_AFTER_DEFAULT,
+        "a session that idled for this long is checked before it is used",
+    ),
+    KeySpec::optional(
+        "session_max_age",
+        "duration",
+        "an older session is replaced, at random up to a tenth earlier; without the key none is",
+    ),
+    KeySpec::optional(
+        "session_max_uses",
+        "integer",
+        "a session in which so many calls have run is replaced; without the key none is",
+    ),
+    KeySpec::with_default(
+        "sessions_min",
+        "integer",
+        SESSIONS_MIN_DEFAULT,
+        "sessions that are kept open for each location although nobody uses them; from the start on",
+    ),
+    KeySpec::with_default(
+        "breaker",
+        "\"on\" or \"off\"",
+        "\"on\"",
+        "whether calls are answered 503 at once while what is behind the pool is down",
     ),
     KeySpec::with_default(
         "stuck_after",

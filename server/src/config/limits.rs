@@ -40,6 +40,18 @@ pub(super) fn duration(
     })
 }
 
+/// A duration within its range of a key that is there.
+pub(super) fn optional_duration(
+    settings: &mut Settings<'_>,
+    key: &'static str,
+    range: RangeInclusive<Duration>,
+) -> Option<Duration> {
+    let duration = settings.duration(key)?;
+    within(settings, key, duration, range, |duration| {
+        format_duration(*duration)
+    })
+}
+
 /// A size within its range, or its default.
 pub(super) fn size(
     settings: &mut Settings<'_>,

@@ -6,7 +6,7 @@ use pontoon_adapters::settings::{AutoOr, Diagnostic, Settings};
 use pontoon_bridge::{CoDel, PoolBuilder, Spin};
 
 use super::keys;
-use super::limits::{count, duration, optional_count, size, spin};
+use super::limits::{count, duration, optional_count, optional_duration, size, spin};
 
 /// A named set of workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,16 @@ pub struct PoolConfig {
     pub codel: Option<CoDel>,
     /// How long a worker keeps a session that it does not use.
     pub session_idle: Duration,
+    /// How long a session may idle before it is checked.
+    pub session_check_after: Duration,
+    /// When a session is replaced for its age, if ever.
+    pub session_max_age: Option<Duration>,
+    /// After how many calls a session is replaced, if ever.
+    pub session_max_uses: Option<u64>,
+    /// Sessions that are kept open for each location.
+    pub sessions_min: usize,
+    /// Whether calls are refused while the backend is down.
+    pub breaker: bool,
     /// How long a call may run before it counts as stuck.
     pub stuck_after: Duration,
     /// Spare workers that come in for stuck calls; `None`: as many as there are workers, but none for
@@ -49,6 +59,11 @@ pub(super) fn read(
     let max_queue = count(settings, "max_queue", keys::MAX_QUEUE);
     let codel = codel(settings);
     let session_idle = duration(settings, "session_idle", keys::TIMEOUT);
+    let session_check_after = duration(settings, "session_check_after", keys::SESSION_CHECK_AFTER);
+    let session_max_age = session_max_age(settings);
+    let session_max_uses = session_max_uses(settings);
+    let sessions_min = sessions_min(settings, threads);
+    let breaker = breaker(settings);
     let stuck_after = duration(settings, "stuck_after", keys::TIMEOUT);
     let max_stuck = max_stuck(settings, threads);
     let interrupt_stuck = settings.boolean_or_default("interrupt_stuck");
@@ -62,6 +77,11 @@ pub(super) fn read(
         max_queue: max_queue?,
         codel: codel?,
         session_idle: session_idle?,
+        session_check_after: session_check_after?,
+        session_max_age: session_max_age?,
+        session_max_uses: session_max_uses?,
+        sessions_min: sessions_min?,
+        breaker: breaker?,
         stuck_after: stuck_after?,
         max_stuck: max_stuck?,
         interrupt_stuck: interrupt_stuck?,
@@ -110,7 +130,46 @@ fn codel(settings: &mut Settings<'_>) -> Option<Option<CoDel>> {
     Some(target?.map(|target| CoDel { target, interval }))
 }
 
-/// The outer `None` is a recorded error.
+/// The outer `None` is a recorded error, here and below.
+fn session_max_age(settings: &mut Settings<'_>) -> Option<Option<Duration>> {
+    if !settings.contains("session_max_age") {
+        return Some(None);
+    }
+    optional_duration(settings, "session_max_age", keys::SESSION_MAX_AGE).map(Some)
+}
+
+fn session_max_uses(settings: &mut Settings<'_>) -> Option<Option<u64>> {
+    if !settings.contains("session_max_uses") {
+        return Some(None);
+    }
+    let uses = settings.integer("session_max_uses", keys::SESSION_MAX_USES)?;
+    u64::try_from(uses).ok().map(Some)
+}
+
+fn sessions_min(settings: &mut Settings<'_>, threads: Option<usize>) -> Option<usize> {
+    let min = count(settings, "sessions_min", keys::SESSIONS_MIN)?;
+    match threads {
+        Some(threads) if min > threads => {
+            let error = Diagnostic::error(format!(
+                "`sessions_min` is {min}, and the pool has {threads} threads"
+            ));
+            let help = "a thread has one session of each location at most: lower `sessions_min` or \
+                raise `threads`";
+            settings.report("sessions_min", error.help(help));
+            None
+        }
+        _ => Some(min),
+    }
+}
+
+fn breaker(settings: &mut Settings<'_>) -> Option<bool> {
+    if !settings.contains("breaker") {
+        return Some(true);
+    }
+    let word = settings.choice("breaker", &["on", "off"])?;
+    Some(word == "on")
+}
+
 fn max_stuck(settings: &mut Settings<'_>, threads: Option<usize>) -> Option<Option<usize>> {
     if !settings.contains("max_stuck") {
         return Some(None);

@@ -104,3 +104,46 @@ fn bounds_that_mean_nothing_are_told() {
         "{neither}"
     );
 }
+
+#[test]
+fn sessions_live_as_long_as_the_file_says() {
+    let pool = pool(
+        "threads = 4\nsession_check_after = '0s'\nsession_max_age = '1h'\nsession_max_uses = 1000\n\
+         sessions_min = 4",
+    );
+    assert_eq!(pool.session_check_after, Duration::ZERO);
+    assert_eq!(pool.session_max_age, Some(Duration::from_secs(3600)));
+    assert_eq!((pool.session_max_uses, pool.sessions_min), (Some(1000), 4));
+}
+
+#[test]
+fn limits_of_sessions_that_make_no_sense_are_errors() {
+    let shown = |lines: &str| errors(&format!("{MINIMAL}[pool.db]\n{lines}\n"));
+    let many = shown("threads = 4\nsessions_min = 5");
+    assert!(
+        many.contains("`sessions_min` is 5, and the pool has 4 threads"),
+        "{many}"
+    );
+    assert!(
+        many.contains("one session of each location at most"),
+        "{many}"
+    );
+    let never = shown("session_max_uses = 0");
+    assert!(
+        never.contains("`session_max_uses` must be an integer of at least 1"),
+        "{never}"
+    );
+    let old = shown("session_max_age = '1ms'");
+    assert!(
+        old.contains("`session_max_age` must be from 1s to"),
+        "{old}"
+    );
+}
+
+#[test]
+fn a_breaker_is_on_or_off() {
+    assert!(pool("breaker = 'on'").breaker);
+    assert!(!pool("breaker = 'off'").breaker);
+    let wrong = errors(&format!("{MINIMAL}[pool.db]\nbreaker = 'offf'\n"));
+    assert!(wrong.contains("did you mean `off`?"), "{wrong}");
+}

@@ -54,6 +54,9 @@ fn an_absent_key_means_its_documented_default() {
     let pool = &config.pools[0];
     assert_eq!((pool.threads, pool.max_queue), (8, 256));
     assert_eq!(pool.session_idle, Duration::from_secs(60));
+    assert_eq!(pool.session_check_after, Duration::from_secs(1));
+    assert_eq!((pool.session_max_age, pool.session_max_uses), (None, None));
+    assert_eq!((pool.sessions_min, pool.breaker), (0, true));
     assert_eq!((pool.stack_size_bytes, pool.spin), (2 << 20, Spin::Auto));
 }
 

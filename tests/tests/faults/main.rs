@@ -2,6 +2,7 @@
 //!
 //! Each test runs a server of its own whose libraries wait at gates that the test opens.
 
+mod backend_down;
 mod bulkheads;
 mod callbacks;
 mod clients_gone;

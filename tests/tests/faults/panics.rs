@@ -15,7 +15,9 @@ use crate::{Count, pool, server, stats};
 #[derive(Debug, Default)]
 struct Shared {
     opened: Count,
+    closed: Count,
     dropped: Count,
+    panics_in_close: bool,
     panics_in_open: bool,
     panics_in_drop: bool,
     panics_in_check: bool,
@@ -60,9 +62,15 @@ impl Adapter for Fragile {
         match request.uri().query() {
             Some("panic") => panic!("the library panics, as it was told to"),
             Some("fail") => Err(Error::internal("the library fails, as it was told to")),
+            Some("dirty") => Ok(Response::text("left something").breaking_session()),
             Some("break") => Err(Error::internal("the library breaks").breaking_session()),
             _ => Ok(Response::text(format!("session {}", handle.number))),
         }
+    }
+
+    fn close(&self, _: &mut Handle) {
+        self.0.closed.add();
+        assert!(!self.0.panics_in_close, "close panics, as it was told to");
     }
 
     fn check(&self, _: &mut Handle) -> Result<(), Error> {
@@ -182,4 +190,21 @@ fn a_panic_on_the_loop_is_a_500_and_the_loop_goes_on() {
         assert_problem(&client.read_response("GET"));
     }
     assert_eq!(server.running().connections(), 1);
+}
+
+#[test]
+fn an_answer_may_cost_its_session_and_leave_is_taken_of_it() {
+    // What is taken leave of may panic then, and once more when it is dropped.
+    for panics in [false, true] {
+        let (server, shared) = fragile(Shared {
+            panics_in_close: panics,
+            panics_in_drop: panics,
+            ..Shared::default()
+        });
+        assert_eq!(server.get("/?dirty").text(), "left something");
+        assert_eq!(server.get("/").text(), "session 2");
+        assert_problem(&server.get("/?panic"));
+        assert_eq!(server.get("/").text(), "session 3");
+        assert_eq!((shared.closed.get(), shared.dropped.get()), (2, 2));
+    }
 }
