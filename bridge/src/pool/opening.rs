@@ -7,12 +7,18 @@ use super::session::Session;
 use crate::error::{CallError, describe, whole_seconds};
 use crate::quiet::drop_quietly;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What the workers of a pool share about one kind of session.
 #[derive(Debug, Default)]
-pub(crate) struct Opening(Mutex<State>);
+pub(crate) struct Opening {
+    /// Nobody makes calls of this kind any more.
+    is_orphaned: AtomicBool,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -25,8 +31,6 @@ struct State {
     warming: usize,
     /// After a panic in `open` none is opened for warmth before this.
     not_warm_before: Option<Instant>,
-    /// Nobody makes calls of this kind any more.
-    is_orphaned: bool,
 }
 
 /// Why a session is opened.
@@ -39,18 +43,20 @@ enum For {
 impl Opening {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock panics half-way, and nothing foreign runs under it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When a session may be opened for warmth, if there are fewer than `min`.
     pub(super) fn cold_at(&self, min: usize, now: Instant) -> Option<Instant> {
-        self.lock().cold_at(min, now)
+        self.lock()
+            .cold_at(min, now)
+            .filter(|_| !self.is_orphaned())
     }
 
     /// Leave to open a session for warmth, if there are fewer than `min` and it is time.
     pub(super) fn begin_warming(&self, min: usize, now: Instant) -> Option<Try> {
         let mut state = self.lock();
-        if state.cold_at(min, now)? > now {
+        if self.is_orphaned() || state.cold_at(min, now)? > now {
             return None;
         }
         let leave = state.backoff.begin(now).ok()?;
@@ -61,7 +67,7 @@ impl Opening {
     /// Takes one session out of the count, unless it is one of those to be kept; whether it did.
     pub(super) fn leave_if_spare(&self, min: usize) -> bool {
         let mut state = self.lock();
-        let is_spare = state.is_orphaned || state.open > min;
+        let is_spare = self.is_orphaned() || state.open > min;
         if is_spare {
             state.open -= 1;
         }
@@ -72,13 +78,16 @@ impl Opening {
         self.lock().open -= 1;
     }
 
-    /// No session of this kind need be kept any more.
+    /// No session of this kind is of use any more.
     pub(super) fn orphan(&self) {
-        self.lock().is_orphaned = true;
+        // Relaxed: whoever says so wakes the workers that sleep, by a lock that a worker takes before it
+        // looks here and sleeps.
+        self.is_orphaned.store(true, Relaxed);
     }
 
     pub(super) fn is_orphaned(&self) -> bool {
-        self.lock().is_orphaned
+        // Relaxed: as in `orphan`.
+        self.is_orphaned.load(Relaxed)
     }
 
     /// Leave to open a session for a call, or the error that the call gets instead. A call that finds
@@ -138,7 +147,7 @@ impl Opening {
 
 impl State {
     fn cold_at(&self, min: usize, now: Instant) -> Option<Instant> {
-        let is_warm = self.is_orphaned || self.open + self.warming >= min;
+        let is_warm = self.open + self.warming >= min;
         let next_at = || {
             self.backoff
                 .next_at(now)
@@ -209,7 +218,9 @@ fn open_with<S: 'static>(
             core.counters.sessions_opened.add();
             if is_back {
                 tracing::info!(pool = core.name(), "sessions can be opened again");
-                core.warm_up();
+                if core.sessions.min > 0 {
+                    core.look_at_sessions();
+                }
             }
             let counted = Counted {
                 bound: Arc::clone(bound),

@@ -70,12 +70,13 @@ impl<S> Drop for Bound<S> {
     }
 }
 
-/// Whoever may make calls of a kind. When the last of them is gone, its sessions need not be kept.
+/// Whoever may make calls of a kind. When the last of them is gone, its sessions are closed.
 pub(super) struct Callers<S>(pub(super) Arc<Bound<S>>);
 
 impl<S> Drop for Callers<S> {
     fn drop(&mut self) {
         self.0.opening.orphan();
+        self.0.core.look_at_sessions();
     }
 }
 

@@ -46,6 +46,9 @@ struct Entry {
 impl Entry {
     /// When something must be done about it.
     fn due_at(&self, idle: Duration) -> Option<Instant> {
+        if self.session.is_orphan() {
+            return Some(self.idle_since);
+        }
         // As above.
         let idled_at = self.idle_since.checked_add(idle);
         idled_at.into_iter().chain(self.expires_at).min()

@@ -78,18 +78,16 @@ impl Core {
         if self.sessions.min > 0 && TypeId::of::<S>() != TypeId::of::<()>() {
             let kind = Arc::clone(kind) as Arc<dyn WarmKind>;
             self.warm.lock().push(Arc::downgrade(&kind));
-            self.warm_up();
+            self.look_at_sessions();
         }
     }
 
-    /// Has the workers that sleep look whether sessions can be opened that are to be kept warm. A
-    /// worker that is about to sleep looks by itself: it stands idle first, so either it is woken here
-    /// or it sees what there is to see.
-    pub(super) fn warm_up(&self) {
-        if self.sessions.min > 0 {
-            self.is_waking();
-            self.idle.wake_all();
-        }
+    /// Has the workers that sleep look whether they should open or close sessions. A worker that is about
+    /// to sleep looks by itself: it stands idle first, so either it is woken here or it sees what there is
+    /// to see.
+    pub(super) fn look_at_sessions(&self) {
+        self.is_waking();
+        self.idle.wake_all();
     }
 
     /// When a worker with these sessions should open one more to be kept warm.

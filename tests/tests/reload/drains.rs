@@ -58,8 +58,13 @@ fn an_adapter_is_never_dropped_on_a_loop() {
         client.send_request("GET", "/tells", &[], b"");
         assert_eq!(client.read_response("GET").status, 200);
         reload(&fixture, plain("p").pool(&kept));
+        // Where the old site goes, or with the last session of the adapter, on its worker.
         let dropped_on = told.recv_timeout(QUICKLY).unwrap();
-        assert_eq!(dropped_on.as_deref(), Some("pontoon-drain"));
+        let dropped_on = dropped_on.as_deref().unwrap_or_default();
+        assert!(
+            ["pontoon-drain", name].contains(&dropped_on),
+            "{dropped_on}"
+        );
     }
 }
 
