@@ -75,10 +75,14 @@ struct Patrol {
 
 impl Patrol {
     fn look(&mut self, core: &Core, now: Instant) {
+        let stuck_before = core.staff.stuck();
         let to_note = self.look_at_workers(core, now);
         // Looking where a thread is takes its time: not before all have their spare workers.
         for (worker, running) in to_note {
             note(core, worker, &running, now);
+        }
+        if core.staff.stuck() > stuck_before {
+            note_shortage(core);
         }
         self.look_at_hooks(core, now);
         if let Some(sizing) = &mut self.sizing {
@@ -147,7 +151,7 @@ fn note(core: &Core, worker: usize, running: &Running, now: Instant) {
     let record = core.counters.of(worker);
     let (thread_id, age) = (record.thread_id(), record.age(running, now));
     let whereabouts = thread_id.map(Whereabouts::of).unwrap_or_default();
-    let (stuck, spare) = (core.staff.stuck(), core.staff.max_stuck);
+    let stuck = core.staff.stuck();
     let request = running.tag;
     tracing::warn!(
         pool = core.name(),
@@ -159,6 +163,11 @@ fn note(core: &Core, worker: usize, running: &Running, now: Instant) {
         stuck,
         "a call does not return: {whereabouts}"
     );
+}
+
+/// Tells the log when the pool has fewer workers than it should have.
+fn note_shortage(core: &Core) {
+    let (stuck, spare) = (core.staff.stuck(), core.staff.max_stuck);
     if stuck > spare {
         tracing::error!(
             pool = core.name(),
