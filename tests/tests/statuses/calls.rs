@@ -12,7 +12,7 @@ use pontoon_tests::client::Response as Answer;
 use pontoon_tests::fixture::Fixture;
 use pontoon_tests::gate::{OpensAtLast, gate};
 use pontoon_tests::problem::problem;
-use pontoon_tests::wait::eventually;
+use pontoon_tests::wait::{eventually, eventually_some};
 
 /// A pool of one worker that is held at a gate by `/held`, and `/quick`, which is not.
 fn serve(max_queue: usize, deadline: Duration) -> (Fixture, OpensAtLast) {
@@ -112,7 +112,7 @@ fn a_library_that_never_calls_back_is_504_on_time() {
 }
 
 #[test]
-fn a_database_that_vanished_is_502_until_it_is_back() {
+fn a_database_that_vanished_is_502_and_for_a_moment_503_until_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.db");
     let make = || {
@@ -128,7 +128,16 @@ fn a_database_that_vanished_is_502_until_it_is_back() {
     let detail = problem(&server.get("/"), 502);
     assert!(!detail.contains("x.db"), "{detail}");
     make();
-    assert_eq!(server.get("/").text(), "[]");
+    let back = eventually_some("it is tried again", || {
+        let answer = server.get("/");
+        if answer.status == 200 {
+            return Some(answer);
+        }
+        problem(&answer, 503);
+        assert!(retry_after(&answer) >= 1);
+        None
+    });
+    assert_eq!(back.text(), "[]");
 }
 
 #[test]
