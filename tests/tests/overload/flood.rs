@@ -1,12 +1,10 @@
 //! More clients than can be served before they give up.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pontoon::{CallContext, Error, Location, Pool, Request, Response, Server, blocking_with};
-use pontoon_tests::client::Connection;
 use pontoon_tests::eventually;
 use pontoon_tests::fixture::Fixture;
 

@@ -1,6 +1,5 @@
 //! A pool whose threads all hang, and the others.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pontoon::{Error, Pool, PoolStats, Request, Response, Server, blocking};
