@@ -74,6 +74,49 @@ fn a_queue_that_stands_is_shed_at_both_ends_and_the_workers_never_run_dry() {
     assert_eq!(stats.in_flight, 0);
 }
 
+/// Calls per second when each is followed by the next, with more in flight than workers.
+fn capacity(pool: &Pool) -> f64 {
+    const CALLS: usize = 1_000;
+    let began = Instant::now();
+    EventLoop::new().unwrap().block_on(async {
+        let places = (0..2 * WORKERS).map(|_| {
+            let pool = pool.clone();
+            event_loop::spawn(async move {
+                for _ in 0..CALLS / (2 * WORKERS) {
+                    sleeping(&pool).await.unwrap();
+                }
+            })
+        });
+        for place in places.collect::<Vec<_>>() {
+            place.await;
+        }
+    });
+    CALLS as f64 / began.elapsed().as_secs_f64()
+}
+
+#[test]
+fn in_a_flood_the_capacity_serves_calls_in_time_and_stale_ones_do_not_run() {
+    const LIMIT: Duration = Duration::from_millis(100);
+    const TIME: Duration = Duration::from_secs(2);
+    let pool = Pool::named("short").threads(WORKERS).max_queue(10_000);
+    let pool = pool.build().unwrap();
+    let capacity = capacity(&pool);
+    let before = pool.stats();
+    let began = Instant::now();
+    let ends = flood(&pool, LIMIT, |_| began.elapsed() >= TIME);
+    let served_per_s = ends.served.get() as f64 / began.elapsed().as_secs_f64();
+    let stats = pool.stats();
+    let shown = format!("{ends:?}, {served_per_s:.0} of {capacity:.0} per s, {stats:?}");
+    assert!(2.0 * served_per_s >= capacity, "{shown}");
+    assert!(ends.refused.get() > ends.served.get(), "{shown}");
+    // What ran and was not in time is the little that was held up while it ran.
+    let in_vain = (stats.completed - before.completed) as usize - ends.served.get();
+    assert!(
+        in_vain * 20 <= ends.served.get(),
+        "{in_vain} in vain: {shown}"
+    );
+}
+
 #[test]
 fn with_codel_off_calls_wait_as_long_as_they_have_time() {
     let pool = Pool::named("patient").threads(WORKERS).max_queue(10_000);

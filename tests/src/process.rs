@@ -10,6 +10,17 @@ pub fn threads() -> usize {
     entries("/proc/self/task")
 }
 
+/// Threads of this process with this name.
+///
+/// # Panics
+///
+/// When the system does not list them.
+pub fn threads_named(name: &str) -> usize {
+    let tasks = fs::read_dir("/proc/self/task").expect("a process lists its threads");
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|comm| comm.trim_end() == name).count()
+}
+
 /// Open file descriptors of this process.
 pub fn descriptors() -> usize {
     // The listing itself holds one.

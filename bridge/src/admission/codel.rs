@@ -9,15 +9,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
-/// Overload is over when in each of so many intervals, one after the other, somebody waited for less than
-/// the target.
+/// Overload is over when in each of so many intervals, one after the other, somebody waited for at most a
+/// [`FINE_PART`] of the target.
 ///
-/// While calls are refused, those that are let in wait for little more than the target, by our own doing;
-/// a loop that is late for once, or a call that takes long and makes all look long, and somebody waits for
-/// less. One such call says little about the load, and the queue would fill to its end before it is
-/// known to stand again. RFC 8289 remembers as well: it goes on near where it was when a queue stands again
-/// soon.
+/// While calls are refused, those that are let in wait for little more than the target, by our own doing.
+/// A loop that is late for once, a call that takes long and makes all look long, workers that come for
+/// their next calls all at once: and somebody waits for less. That says little about the load, and the
+/// queue would fill to its end before it is known to stand again. RFC 8289 remembers as well: it goes on near
+/// where it was when a queue stands again soon.
 const FINE_IN_A_ROW: u32 = 8;
+const FINE_PART: u64 = 4;
 
 /// When a pool counts as overloaded, and what it then refuses.
 ///
@@ -25,7 +26,7 @@ const FINE_IN_A_ROW: u32 = 8;
 /// than `target`, the queue does no good: it only makes everybody late. From then on
 /// calls that waited for more than twice the target are refused unrun, and those that would wait for
 /// more than one and a half times the target are refused at the door, until the shortest wait was
-/// below the target in eight intervals in a row, or nobody came for one.
+/// at most a quarter of the target in eight intervals in a row, or nobody came for one.
 ///
 /// The target is never less than what a call of the pool takes on average, and the interval never less
 /// than four targets: behind a call of a second, a wait of 5 ms says nothing (RFC 8289 asks for the
@@ -118,16 +119,18 @@ impl Standing {
         if begun.is_err() {
             return;
         }
+        let was_overloaded = self.is_overloaded();
+        let fine_part = if was_overloaded { FINE_PART } else { 1 };
         // Relaxed: as above.
         let shortest_ns = self.shortest_ns.load(Relaxed);
-        let stands = target_ns.is_some_and(|target_ns| shortest_ns > target_ns);
+        let stands = target_ns.is_some_and(|target_ns| shortest_ns > target_ns / fine_part);
         let fine_in_a_row = match stands {
             true => 0,
             // Relaxed: as above.
             false => self.fine_in_a_row.load(Relaxed).saturating_add(1),
         };
         let is_known = target_ns.is_some();
-        let lasts = is_known && self.is_overloaded() && fine_in_a_row < FINE_IN_A_ROW;
+        let lasts = is_known && was_overloaded && fine_in_a_row < FINE_IN_A_ROW;
         // Relaxed, Relaxed, Relaxed: as above.
         self.fine_in_a_row.store(fine_in_a_row, Relaxed);
         self.is_overloaded.store(stands || lasts, Relaxed);
@@ -213,12 +216,14 @@ mod tests {
         assert_eq!(take(&standing, epoch, [200, 300], 80, 0), 100, "it stood");
         assert_eq!(take(&standing, epoch, [300, 400], 9, 0), 0, "not too long");
         assert!(standing.is_overloaded(), "9 ms are above the target");
-        assert_eq!(take(&standing, epoch, [400, 501], 4, 0), 0);
+        assert_eq!(take(&standing, epoch, [400, 501], 1, 0), 0);
         assert!(standing.is_overloaded(), "one fine interval says little");
         assert_eq!(take(&standing, epoch, [501, 600], 80, 0), 99);
-        assert_eq!(take(&standing, epoch, [600, 1_601], 4, 0), 0);
+        assert_eq!(take(&standing, epoch, [600, 1_700], 4, 0), 0);
+        assert!(standing.is_overloaded(), "4 ms may be our own doing");
+        assert_eq!(take(&standing, epoch, [1_700, 2_701], 1, 0), 0);
         assert!(!standing.is_overloaded(), "eight in a row");
-        assert_eq!(take(&standing, epoch, [1_601, 1_690], 80, 0), 0, "a burst");
+        assert_eq!(take(&standing, epoch, [2_701, 2_790], 80, 0), 0, "a burst");
     }
 
     #[test]
