@@ -12,6 +12,7 @@ pub use codel::CoDel;
 pub(crate) use typical::Typical;
 
 use crate::error::whole_seconds;
+use crate::stats::nanos;
 use codel::Standing;
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::AtomicU64;
@@ -275,7 +276,7 @@ impl Admission {
 
     /// Learns from a finished call, or from one that stands for several.
     pub(crate) fn learn(&self, service: Duration) {
-        let sample = u64::try_from(service.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let sample = nanos(service).max(1);
         // Relaxed, Relaxed: an estimate; a lost update is one sample less.
         let old = self.service_ns.load(Relaxed);
         let new = if old == 0 {

@@ -5,6 +5,7 @@
 //! for a whole `interval`. The rule for servers is folly's and Facebook's ("Fail at Scale", ACM Queue
 //! 2015): while the queue stands, what has waited for more than twice the target is not run.
 
+use crate::stats::nanos;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
@@ -177,10 +178,6 @@ impl Standing {
     fn longest_wait_ns(&self, service_ns: u64) -> u64 {
         self.target_ns.max(service_ns).saturating_mul(3) / 2
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! How long nearly all calls of one location take.
 
+use crate::stats::nanos;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) struct Typical {
 impl Typical {
     /// Learns from a call that has returned.
     pub(crate) fn learn(&self, service: Duration) {
-        let sample = u64::try_from(service.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let sample = nanos(service).max(1);
         // Relaxed, Relaxed: an estimate; a lost update is one sample less.
         let old = self.estimate_ns.load(Relaxed);
         let new = if old == 0 {

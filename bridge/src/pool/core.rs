@@ -18,6 +18,7 @@ use crate::admission::{Admission, Refusal};
 use crate::error::SubmitError;
 use crate::quiet::drop_quietly;
 use crate::spin::{Spin, cpus, learn_wake_cost, wake_cost};
+use crate::stats::nanos;
 use crate::visits::{Crowding, Progress, Tended};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::AtomicU64;
@@ -228,10 +229,6 @@ impl Core {
             .unwrap_or_else(PoisonError::into_inner);
         self.counters.busy().min(self.ending.workers())
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Tended for Core {

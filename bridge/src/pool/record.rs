@@ -1,6 +1,7 @@
 //! What each worker says of itself, on cache lines of its own: it is written around every call, and
 //! read by the watchdog and by whoever wants to know what runs.
 
+use crate::stats::nanos;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
@@ -118,14 +119,17 @@ impl Record {
         Some(self.thread_id.load(Relaxed)).filter(|id| *id != 0)
     }
 
+    /// A moment as `begins` takes it.
+    pub(super) fn since_ns(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch)).max(1)
+    }
+
     /// Foreign code gets the thread, for a call of `kind`, or with 0 to close sessions.
-    pub(super) fn begins(&self, kind: u64, tag: u64, now: Instant) {
+    pub(super) fn begins(&self, kind: u64, tag: u64, since_ns: u64) {
         // Relaxed, all of them: published by the store below.
         self.number.store(self.number.load(Relaxed) + 1, Relaxed);
         self.kind.store(kind, Relaxed);
         self.tag.store(tag, Relaxed);
-        let since = now.saturating_duration_since(self.epoch).as_nanos();
-        let since_ns = u64::try_from(since).unwrap_or(u64::MAX).max(1);
         // Release: partner of the Acquire in `running`.
         self.since_ns.store(since_ns, Release);
     }
@@ -186,7 +190,7 @@ impl Record {
 
     /// Notes what a call took.
     pub(super) fn call_took(&self, service: Duration) {
-        let nanos = u64::try_from(service.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos(service);
         let root = nanos >> SQUARED_UNIT_SHIFT;
         let add = |sum: &AtomicU64, value: u64| {
             // Relaxed, Relaxed: as above.

@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     ended: Option<Instant>,
     /// When the clock was last read.
     last_look: Option<Instant>,
+    /// The moment at which the last call began, and what its record says of it.
+    began: Option<(Instant, u64)>,
     /// How the loop was to which the last outcome went.
     pushed: Pushed,
 }
@@ -70,6 +72,7 @@ impl Worker {
             calls: 0,
             ended: None,
             last_look: None,
+            began: None,
             pushed: Pushed::Quiet,
         }
     }
@@ -80,14 +83,20 @@ impl Worker {
     }
 
     /// Foreign code gets the thread, for a call.
-    pub(crate) fn begins<S>(&self, bound: &Bound<S>, tag: u64, now: Instant) {
+    pub(crate) fn begins<S>(&mut self, bound: &Bound<S>, tag: u64, now: Instant) {
         let record = bound.core.counters.of(self.index);
-        record.begins(bound.kind.id, tag, now);
+        // Many short calls share a look at the clock.
+        let since_ns = match self.began {
+            Some((at, since_ns)) if at == now => since_ns,
+            _ => record.since_ns(now),
+        };
+        self.began = Some((now, since_ns));
+        record.begins(bound.kind.id, tag, since_ns);
     }
 
     /// As [`begins`](Self::begins), for a call that may be told to stop until it is over.
     pub(crate) fn begins_job<S>(
-        &self,
+        &mut self,
         bound: &Bound<S>,
         job: &Arc<impl Job + 'static>,
         tag: u64,
@@ -196,7 +205,8 @@ impl Worker {
 
     /// Runs what closes or opens sessions without a call.
     fn care(&mut self, core: &Core, now: Instant, care: impl FnOnce(&mut Sessions)) {
-        core.counters.of(self.index).begins(0, 0, now);
+        let record = core.counters.of(self.index);
+        record.begins(0, 0, record.since_ns(now));
         care(&mut self.sessions);
         self.foreign_code_ended(core);
     }
@@ -256,7 +266,8 @@ impl Worker {
         }
         let record = core.counters.of(self.index);
         self.care(core, Instant::now(), |sessions| {
-            core.open_cold(sessions, |kind| record.begins(kind, 0, Instant::now()));
+            let begins = |kind| record.begins(kind, 0, record.since_ns(Instant::now()));
+            core.open_cold(sessions, begins);
         });
         block_signals_of_a_worker();
     }
