@@ -17,8 +17,8 @@ use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a loop may take to answer. Turns are short, unless foreign code blocks the loop.
@@ -65,10 +65,36 @@ impl Ready {
     }
 }
 
+/// What a loop is to make ready, until it takes it.
+#[derive(Debug)]
+struct Order {
+    site: Arc<Site>,
+    listening: Option<Listening>,
+}
+
+/// What a loop that foreign code blocks does not take goes back: in its inbox it would keep new
+/// pools with their threads for as long. Locked to take it only, so nothing foreign runs meanwhile.
+#[derive(Debug, Clone)]
+struct Offer(Arc<Mutex<Option<Order>>>);
+
+impl Offer {
+    fn new(order: Order) -> Self {
+        Self(Arc::new(Mutex::new(Some(order))))
+    }
+
+    /// `None` when the other side was first.
+    fn take(&self) -> Option<Order> {
+        let mut order = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        order.take()
+    }
+}
+
 /// A swap that all loops are ready for. Dropping it has them stay with what they have.
 #[derive(Debug)]
 pub(crate) struct Swap<'l> {
     loops: &'l [LoopHandle],
+    /// For each loop.
+    offers: Vec<Offer>,
     number: u64,
     is_committed: bool,
 }
@@ -82,18 +108,26 @@ impl<'l> Swap<'l> {
         site: &Arc<Site>,
         mut listening: Option<Listening>,
     ) -> Result<Self> {
+        let offer = |_: &LoopHandle| {
+            Offer::new(Order {
+                site: Arc::clone(site),
+                listening: listening.take(),
+            })
+        };
         let swap = Self {
             loops,
+            offers: loops.iter().map(offer).collect(),
             number,
             is_committed: false,
         };
         let mut answers = Vec::new();
-        for one in loops {
+        for (one, offer) in loops.iter().zip(&swap.offers) {
             let (answer, answered) = mpsc::channel();
-            let (site, listening) = (Arc::clone(site), listening.take());
+            let offer = offer.clone();
             let prepare = move || {
+                let Some(order) = offer.take() else { return };
                 // Nobody waits only if it took too long.
-                let _ = answer.send(prepare_here(number, &site, listening));
+                let _ = answer.send(prepare_here(number, order));
             };
             // A loop that is gone drops the answer as well.
             let _ = one.post(prepare);
@@ -121,7 +155,7 @@ impl<'l> Swap<'l> {
         let acceptor = acceptor.clone();
         let first = move || commit_here(number, Some((handles, acceptor)));
         let mut first = Some(first);
-        self.tell_all(move || {
+        tell(self.loops, move || {
             let first = first.take();
             move || match first {
                 Some(first) => first(),
@@ -129,23 +163,26 @@ impl<'l> Swap<'l> {
             }
         })
     }
+}
 
-    /// Has each loop run what `make` makes for it.
-    fn tell_all<F>(&self, mut make: impl FnMut() -> F) -> Answers
-    where
-        F: FnOnce() + Send + 'static,
-    {
-        let (answer, answers) = mpsc::channel();
-        for one in self.loops {
-            let (run, answer) = (make(), answer.clone());
-            // A loop that is gone serves nobody.
-            let _ = one.post(move || {
-                run();
-                drop(answer);
-            });
-        }
-        Answers(answers)
+/// Has each loop run what `make` makes for it.
+fn tell<'l, F>(
+    loops: impl IntoIterator<Item = &'l LoopHandle>,
+    mut make: impl FnMut() -> F,
+) -> Answers
+where
+    F: FnOnce() + Send + 'static,
+{
+    let (answer, answers) = mpsc::channel();
+    for one in loops {
+        let (run, answer) = (make(), answer.clone());
+        // A loop that is gone serves nobody.
+        let _ = one.post(move || {
+            run();
+            drop(answer);
+        });
     }
+    Answers(answers)
 }
 
 impl Drop for Swap<'_> {
@@ -154,9 +191,15 @@ impl Drop for Swap<'_> {
             return;
         }
         let number = self.number;
+        // Who has not taken it has put nothing aside, and may be blocked.
+        let have_taken = self.loops.iter().zip(&self.offers);
+        let have_taken = have_taken.filter(|(_, offer)| offer.take().is_none());
         // Waits, so that what the loops drop is not the last they hold of an adapter: the adapter's
         // own drop is not for a loop.
-        self.tell_all(|| move || abandon_here(number)).wait();
+        tell(have_taken.map(|(one, _)| one), || {
+            move || abandon_here(number)
+        })
+        .wait();
     }
 }
 
@@ -172,15 +215,12 @@ impl Answers {
     }
 }
 
-fn prepare_here(
-    number: u64,
-    site: &Arc<Site>,
-    listening: Option<Listening>,
-) -> Result<(), LoopUnready> {
+fn prepare_here(number: u64, order: Order) -> Result<(), LoopUnready> {
+    let Order { site, listening } = order;
     let app = app::current().ok_or(LoopUnready::Gone)?;
     let before = app.site();
-    let make = || LoopSite::new(site, Some(&before));
-    let site = match catch_unwind(AssertUnwindSafe(make)) {
+    let make = || LoopSite::new(&site, Some(&before));
+    let here = match catch_unwind(AssertUnwindSafe(make)) {
         Ok(made) => Rc::new(made.map_err(io::Error::other)?),
         Err(panic) => {
             let message = panic_message(&*panic);
@@ -189,7 +229,10 @@ fn prepare_here(
         }
     };
     let listener = listening.map(Listener::enter_loop).transpose()?;
-    let ready = ReadySite { site, listener };
+    let ready = ReadySite {
+        site: here,
+        listener,
+    };
     drop(app.ready.0.replace(Some((number, ready))));
     Ok(())
 }

@@ -159,7 +159,9 @@ fn a_loop_that_foreign_code_blocks_is_named_and_the_reload_can_be_done_again() {
     let mut client = fixture.connect();
     client.send_request("GET", "/blocks", &[], b"");
     gate.wait_for(1);
-    let error = fixture.running().reload(other().loops(1)).unwrap_err();
+    let before = (threads(), descriptors());
+    let elsewhere = other().loops(1).listen("127.0.0.2:0");
+    let error = fixture.running().reload(elsewhere).unwrap_err();
     let busy = |error: &ServerError| {
         matches!(
             error,
@@ -170,6 +172,8 @@ fn a_loop_that_foreign_code_blocks_is_named_and_the_reload_can_be_done_again() {
         )
     };
     assert!(busy(&error), "{error}");
+    // The new pool and the new listener are not left to the blocked loop.
+    wait_for_usage(before);
     opens.open();
     assert_eq!(client.read_response("GET").text(), "passed");
     assert_eq!(fixture.get("/good").status, 200);
