@@ -172,6 +172,8 @@ impl Live {
         let mut state = self.state();
         let Some(acceptor) = &state.acceptor else {
             drop(state);
+            // First of all: what the loops give back is then not the last that holds an adapter.
+            drop(swap);
             return Err(ServerError::Stopping);
         };
         let answers = swap.commit(acceptor);
