@@ -6,7 +6,7 @@
 
 use crate::reload::Serving;
 use crate::running::log_left_behind;
-use crate::site::Mounting;
+use crate::site::{Mounting, SharedLocation};
 use pontoon_bridge::{Pool, ShutdownReport};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Retired {
     pool: Option<Pool>,
     mountings: Vec<Arc<Mounting>>,
+    /// The longest that a request on them may take.
+    deadline: Duration,
 }
 
 /// What is served before and not after.
@@ -28,40 +30,59 @@ pub(crate) fn retired(before: &Serving, after: &Serving) -> Vec<Retired> {
         .locations
         .iter()
         .filter(|old| !kept.iter().any(|new| new.shares_adapter_with(old)))
-        .map(|old| Arc::clone(&old.mounting))
         .collect();
     let mut retired = Vec::new();
     for old in &before.pools {
         if old.is_ours() && !old.is_among(&after.pools) {
-            let on_it = |mounting: &Arc<Mounting>| mounting.runs_on(&old.pool);
-            let (mountings, others) = gone.into_iter().partition(on_it);
+            let on_it = |location: &&Arc<SharedLocation>| location.mounting.runs_on(&old.pool);
+            let (locations, others): (Vec<_>, _) = gone.into_iter().partition(on_it);
             gone = others;
-            let pool = Some(old.pool.clone());
-            retired.push(Retired { pool, mountings });
+            retired.push(Retired::new(Some(old.pool.clone()), &locations));
         }
     }
     if !gone.is_empty() {
-        let (pool, mountings) = (None, gone);
-        retired.push(Retired { pool, mountings });
+        retired.push(Retired::new(None, &gone));
     }
     retired
 }
 
+/// How long after its deadline a request may take to let go of what it used.
+const LATE: Duration = Duration::from_secs(1);
+
 impl Retired {
-    /// Waits for what uses it, and ends it. Never longer than `limit`; false when it left something
-    /// behind that hangs.
-    fn end(self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
-        for mounting in &self.mountings {
-            if !mounting.wait_unused(until) {
-                let location = mounting.path();
-                tracing::warn!(location, "requests on what a reload replaced go on");
-            }
+    /// It holds no location: what waits for the last one would wait for itself.
+    fn new(pool: Option<Pool>, locations: &[&Arc<SharedLocation>]) -> Self {
+        let deadlines = locations.iter().map(|location| location.deadline);
+        let mounting = |location: &&Arc<SharedLocation>| Arc::clone(&location.mounting);
+        Self {
+            pool,
+            deadline: deadlines.max().unwrap_or_default(),
+            mountings: locations.iter().map(mounting).collect(),
         }
-        let Some(pool) = &self.pool else { return true };
-        let report = pool.shutdown(until.saturating_duration_since(Instant::now()));
-        log_left_behind(&report);
-        report.still_running == 0
+    }
+
+    /// Waits for the requests that use it, each within its deadline, and ends it: calls that nobody
+    /// waits for have `limit`. False when it left something behind that hangs.
+    fn end(self, limit: Duration) -> bool {
+        let began = Instant::now();
+        self.wait_unused(began + limit.max(self.deadline + LATE));
+        let ended = self.pool.as_ref().is_none_or(|pool| {
+            let report = pool.shutdown(limit.saturating_sub(began.elapsed()));
+            log_left_behind(&report);
+            report.still_running == 0
+        });
+        // A loop that was blocked answers late, and what is dropped here must be the last.
+        for mounting in self.wait_unused(Instant::now() + self.deadline) {
+            let location = mounting.path();
+            tracing::warn!(location, "requests on what a reload replaced go on");
+        }
+        ended
+    }
+
+    /// Waits until no location holds the adapters; gives those that are still held.
+    fn wait_unused(&self, until: Instant) -> Vec<&Mounting> {
+        let mountings = self.mountings.iter().map(Arc::as_ref);
+        mountings.filter(|one| !one.wait_unused(until)).collect()
     }
 }
 
@@ -106,12 +127,24 @@ impl Drains {
             .map(Self)
     }
 
-    pub(crate) fn begin(self) -> impl Iterator<Item = Drain> {
-        self.0.into_iter().map(|(retired, begin, drain)| {
+    /// Parts them: what begins them, and what a stop waits for.
+    pub(crate) fn split(self) -> (Begins, Vec<Drain>) {
+        let part = |(retired, begin, drain)| ((retired, begin), drain);
+        let (begins, drains) = self.0.into_iter().map(part).unzip();
+        (Begins(begins), drains)
+    }
+}
+
+/// Begins drains. Dropping it ends their threads unused.
+#[derive(Debug)]
+pub(crate) struct Begins(Vec<(Retired, mpsc::Sender<Retired>)>);
+
+impl Begins {
+    pub(crate) fn begin(self) {
+        for (retired, begin) in self.0 {
             // Its thread waits for nothing else.
             let _ = begin.send(retired);
-            drain
-        })
+        }
     }
 }
 

@@ -183,9 +183,13 @@ impl Live {
             .iter()
             .for_each(|one| one.places.apply_limits());
         let before = std::mem::replace(&mut state.serving, after);
-        state.drains.extend(drains.begin());
+        let (begins, drains) = drains.split();
+        // A stop that comes from now on waits for them.
+        state.drains.extend(drains);
         drop(state);
+        // Until then a loop may still send requests to the old pools.
         answers.wait();
+        begins.begin();
         drop(before);
         Ok(())
     }

@@ -94,9 +94,11 @@ impl Running {
     /// the adapter's keys stay. So does a pool that is given by reference again. What a program
     /// describes itself cannot be compared, and is made anew.
     ///
-    /// The pools that are left over are shut down when the last request that uses them has ended, or
-    /// after `shutdown_timeout`; calls that still run then are named in the log and left behind. New and
-    /// old pools exist side by side meanwhile, with all their threads.
+    /// The pools that are left over are shut down when the last request that uses them has ended, which
+    /// may take as long as the deadlines of their locations. Calls that still run then, and after
+    /// `shutdown_timeout`, are named in the log and left behind. New and old pools exist side by side
+    /// meanwhile, with all their threads. A stop that comes meanwhile waits for them no longer than for
+    /// the others.
     ///
     /// If it listens on another address, that one is bound before the old one is closed. The size
     /// limits of heads hold for new connections only. `admin`, `loops` and `spin` cannot change: see

@@ -193,3 +193,40 @@ fn nothing_of_the_library_is_left_after_a_reload_and_a_stop() {
     let _ = fixture.stop();
     eventually("the second as well", || Arc::strong_count(&library) == 1);
 }
+
+#[test]
+fn a_request_finishes_on_a_replaced_pool_although_a_stop_would_not_wait() {
+    let _alone = alone();
+    let (opens, gate) = gate();
+    let at_once = |server: Server| {
+        server.configure(|config| {
+            config.shutdown_timeout = Duration::ZERO;
+        })
+    };
+    let one_by_one = pool("old").threads(1);
+    let first = server()
+        .pool(one_by_one)
+        .location("/gate", blocking("old", at_gate(&gate)));
+    let fixture = Fixture::start(at_once(first));
+    // One runs and one waits: that one would be refused if the pool were shut down.
+    let mut clients = [fixture.connect(), fixture.connect()];
+    for client in &mut clients {
+        client.send_request("GET", "/gate", &[], b"");
+    }
+    let queued = || {
+        let stats = fixture.running().pool_stats("old");
+        stats.is_some_and(|stats| (stats.running, stats.in_flight) == (1, 2))
+    };
+    eventually("one call runs and one waits", queued);
+    reload(&fixture, at_once(plain("new")));
+    let with_both = threads();
+    reload(&fixture, at_once(plain("newer")));
+    eventually("a drain that began later has ended", || {
+        threads() <= with_both
+    });
+    opens.open();
+    for client in &mut clients {
+        let response = client.read_response("GET");
+        assert_eq!((response.status, response.text().as_str()), (200, "done"));
+    }
+}
