@@ -4,6 +4,7 @@
 //! and drops its adapters: a library's destructor may take its time, and a loop has none. The threads
 //! are made before anything changes, so that a reload which cannot have them changes nothing.
 
+use crate::loops::NOTICE;
 use crate::reload::Serving;
 use crate::running::log_left_behind;
 use crate::site::{Mounting, SharedLocation};
@@ -183,7 +184,7 @@ impl Drain {
         let ended = self.ended.into_inner();
         let ended = ended
             .unwrap_or_else(PoisonError::into_inner)
-            .recv_timeout(left() + NOTICE);
+            .recv_timeout((until + NOTICE).saturating_duration_since(Instant::now()));
         if ended == Err(mpsc::RecvTimeoutError::Disconnected) {
             // Its last act was to say so.
             let _ = self.thread.join();
@@ -198,6 +199,3 @@ fn lock(pool: &Mutex<Option<Pool>>) -> MutexGuard<'_, Option<Pool>> {
 
 /// What a pool has beside its workers: threads for interrupt hooks, and the patrol.
 const WATCHDOG_THREADS: usize = 3;
-
-/// How long a drain may take to notice that there is nothing left to wait for.
-const NOTICE: Duration = Duration::from_millis(500);

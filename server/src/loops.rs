@@ -99,15 +99,17 @@ impl StartedLoops {
             // A loop that has ended has nothing to drain.
             let _ = started.handle.post(move || app::drain_here(until));
         }
+        let noticed = until + NOTICE;
+        let left = || noticed.saturating_duration_since(Instant::now());
         self.loops
             .into_iter()
-            .map(|started| started.wait(left() + NOTICE))
+            .map(|started| started.wait(left()))
             .collect()
     }
 }
 
-/// How long after the time is up a loop may take to notice.
-const NOTICE: Duration = Duration::from_millis(500);
+/// How long after the time of a stop is up all that it waits for may take to notice, together.
+pub(crate) const NOTICE: Duration = Duration::from_millis(500);
 
 /// Has loops that were started in vain end; they have nothing to do yet, so they end at once.
 fn stop_loops(started: Vec<StartedLoop>) {
