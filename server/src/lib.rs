@@ -39,6 +39,7 @@ pub mod config;
 pub mod demo;
 mod drain;
 mod error;
+mod farewell;
 mod http;
 mod listener;
 mod location;

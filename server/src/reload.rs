@@ -124,6 +124,19 @@ impl Live {
         (state.serving.clone(), std::mem::take(&mut state.drains))
     }
 
+    /// Takes out what was served last, once it serves no more: whoever looks at a server that has
+    /// stopped is not to hold an adapter back, nor to drop it.
+    pub(crate) fn end(&self) -> Serving {
+        let mut state = self.state();
+        let config = state.serving.site.config.clone();
+        let nothing = Serving {
+            site: Arc::new(Site::new(config, Vec::new())),
+            pools: Vec::new(),
+            address: state.serving.address.clone(),
+        };
+        std::mem::replace(&mut state.serving, nothing)
+    }
+
     /// See [`Running::reload`](crate::Running::reload).
     pub(crate) fn reload(&self, server: Server) -> Result<ReloadReport> {
         let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@ use crate::admin::Admin;
 use crate::app::Shared;
 use crate::config::ListenAddress;
 use crate::error::Result;
+use crate::farewell;
 use crate::loops::StartedLoops;
 use crate::reload::{Live, ReloadReport, Serving};
 use crate::server::Server;
@@ -117,7 +118,8 @@ impl Running {
 
     /// Stops the server: accepts no more, answers what was read, then ends. It takes at most the
     /// configured `shutdown_timeout`, and a moment for loops to notice; it never waits for foreign
-    /// code that hangs, on a worker or on a loop. It blocks meanwhile.
+    /// code that hangs, on a worker, on a loop or in the destructor of an adapter: these are dropped
+    /// last, on a thread of their own. It blocks meanwhile.
     #[must_use = "the report names what was cut"]
     pub fn stop(self) -> StopReport {
         // First and last: whoever watches sees the drain from its beginning to its end.
@@ -141,6 +143,8 @@ impl Running {
         if let Some(admin) = self.admin {
             admin.stop();
         }
+        drop(serving);
+        farewell::take_leave(self.live.end(), until);
         report
     }
 }

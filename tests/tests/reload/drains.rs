@@ -4,10 +4,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pontoon::{Adapter, CallContext, Error, Request, Response, Server, blocking, on_pool};
+use pontoon::adapters::ResponseCompleter;
+use pontoon::{
+    Adapter, CallContext, CallbackAdapter, Error, Request, Response, Server, blocking, callback,
+    on_pool,
+};
 use pontoon_tests::eventually;
 use pontoon_tests::fixture::Fixture;
-use pontoon_tests::gate::gate;
+use pontoon_tests::gate::{Gate, gate};
 
 use crate::{alone, at_gate, pool, reload, server, text, threads, usage_before, wait_for_usage};
 
@@ -229,4 +233,36 @@ fn a_request_finishes_on_a_replaced_pool_although_a_stop_would_not_wait() {
         let response = client.read_response("GET");
         assert_eq!((response.status, response.text().as_str()), (200, "done"));
     }
+}
+
+/// Tells on which thread it is dropped, and hangs there.
+struct HangsAtTheEnd(mpsc::Sender<Option<String>>, Arc<Gate>);
+
+impl CallbackAdapter for HangsAtTheEnd {
+    fn submit(&self, _: Request, _: &CallContext, completer: ResponseCompleter) {
+        completer.complete(Ok(Response::text("in its time")));
+    }
+}
+
+impl Drop for HangsAtTheEnd {
+    fn drop(&mut self) {
+        let _ = self.0.send(thread::current().name().map(str::to_owned));
+        self.1.pass();
+    }
+}
+
+#[test]
+fn a_destructor_that_hangs_does_not_hold_up_a_stop() {
+    let _alone = alone();
+    let before = usage_before();
+    let (opens, gate) = gate();
+    let (tell, told) = mpsc::channel();
+    let hangs = callback(HangsAtTheEnd(tell, Arc::clone(&gate)));
+    let fixture = Fixture::start(plain("p").location("/hangs", hangs));
+    assert_eq!(fixture.get("/").status, 200);
+    let report = fixture.stop();
+    assert_eq!((report.connections_cut, report.stuck), (0, vec![]));
+    assert_eq!(told.recv().unwrap().as_deref(), Some("pontoon-leave"));
+    opens.open();
+    wait_for_usage(before);
 }
