@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Bounded>,
     /// Tasks per loop, counted from the moment they are on their way to it.
     per_loop: Vec<AtomicUsize>,
+    /// Loops that a panic has ended. They have the fewest tasks, and serve nobody.
+    gone: Vec<AtomicBool>,
     next_request: AtomicU64,
 }
 
@@ -39,6 +41,7 @@ impl Shared {
             role,
             connections: Arc::new(Bounded::new(max_connections)),
             per_loop: (0..loops).map(|_| AtomicUsize::new(0)).collect(),
+            gone: (0..loops).map(|_| AtomicBool::new(false)).collect(),
             next_request: AtomicU64::new(1),
         }
     }
@@ -48,15 +51,25 @@ impl Shared {
         self.next_request.fetch_add(1, Relaxed)
     }
 
-    fn on_loop(&self, index: usize) -> usize {
+    pub(crate) fn on_loop(&self, index: usize) -> usize {
         // Relaxed: who accepts is the only one to count up, and tells of the drain by posting it.
         self.per_loop[index].load(Relaxed)
     }
 
-    /// Sends a task on its way to the loop with the fewest.
-    pub(crate) fn arrive_anywhere(self: &Arc<Self>) -> Arrival {
-        let index = (0..self.per_loop.len()).min_by_key(|index| self.on_loop(*index));
-        self.arrive(index.unwrap_or(0))
+    /// Sends a task on its way to the loop with the fewest; `None` when all loops are gone.
+    pub(crate) fn arrive_anywhere(self: &Arc<Self>) -> Option<Arrival> {
+        // Relaxed: who accepts is the only one to ask and to tell.
+        let is_there = |index: &usize| !self.gone[*index].load(Relaxed);
+        (0..self.per_loop.len())
+            .filter(is_there)
+            .min_by_key(|index| self.on_loop(*index))
+            .map(|index| self.arrive(index))
+    }
+
+    /// Sends nothing to a loop any more.
+    pub(crate) fn leave_out(&self, index: usize) {
+        // Relaxed: as in `arrive_anywhere`.
+        self.gone[index].store(true, Relaxed);
     }
 
     fn arrive(self: &Arc<Self>, index: usize) -> Arrival {

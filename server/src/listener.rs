@@ -19,7 +19,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -273,19 +273,36 @@ fn hand_over(app: &Rc<LoopApp>, loops: &[LoopHandle], accepted: Accepted) {
         refuse(accepted);
         return;
     };
-    let arrival = app.shared.arrive_anywhere();
-    let index = arrival.index();
-    let serve = move || serve_here(accepted, place, arrival);
-    if loops[index].spawn(serve).is_err() {
-        tracing::error!(index, "a loop is gone; a connection was dropped");
+    // A loop that is gone drops what it is sent, so the connection stays here until it is taken.
+    let parcel = Arc::new(Mutex::new(Some((accepted, place))));
+    while let Some(arrival) = app.shared.arrive_anywhere() {
+        let (index, parcel) = (arrival.index(), Arc::clone(&parcel));
+        if loops[index]
+            .spawn(move || serve_here(parcel, arrival))
+            .is_ok()
+        {
+            return;
+        }
+        app.shared.leave_out(index);
+        tracing::error!(
+            index,
+            "a panic has ended an event loop; the others serve without it: restart the server"
+        );
     }
 }
 
-async fn serve_here(accepted: Accepted, place: BoundedPlace, arrival: Arrival) {
+/// A connection on its way to its loop, and its place among all. Locked to take it only.
+type Parcel = Arc<Mutex<Option<(Accepted, BoundedPlace)>>>;
+
+async fn serve_here(parcel: Parcel, arrival: Arrival) {
     let Some(app) = app::current() else {
         return;
     };
     let live = app.enter_arrived(arrival);
+    let parcel = parcel.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some((accepted, place)) = parcel else {
+        return;
+    };
     match accepted.enter_loop() {
         Ok(socket) => connection::serve(app, socket, &live, place).await,
         Err(error) => tracing::debug!(%error, "a connection was gone before it was served"),
@@ -315,6 +332,36 @@ where
     for _ in 0..REFUSED_READS {
         if !matches!(stream.read(&mut unwanted), Ok(read) if read > 0) {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Role, Shared};
+    use crate::config::ServerConfig;
+    use crate::site::{LoopSite, Site};
+    use pontoon_bridge::EventLoop;
+
+    #[test]
+    fn a_loop_that_is_gone_gets_no_connection_and_loses_none() {
+        let here = EventLoop::new().unwrap();
+        let gone = EventLoop::new().unwrap().handle();
+        let loops = [gone, here.handle()];
+        let shared = Arc::new(Shared::new(Role::Public, 10, loops.len()));
+        let site = Arc::new(Site::new(ServerConfig::default(), Vec::new()));
+        let site = LoopSite::new(&site, None).unwrap();
+        let app = Rc::new(LoopApp::new(&shared, 1, site));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        for count in 1..=2 {
+            let stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let stream = mio::net::TcpStream::from_std(stream);
+            hand_over(&app, &loops, Accepted::Tcp(stream, address));
+            assert_eq!((shared.on_loop(0), shared.on_loop(1)), (0, count));
+            assert_eq!(shared.connections.count(), count);
         }
     }
 }
