@@ -47,12 +47,14 @@ pub enum ServerError {
     },
     /// The OS did not give the thread that would drain a pool which a reload replaces; nothing has
     /// changed.
-    #[error("no thread could be had to drain the old pools: {0}; look at `ulimit -u`")]
+    #[error(
+        "no thread could be had to drain the old pools: {0}; look at `ulimit -u`, then reload again"
+    )]
     DrainThread(#[source] io::Error),
     /// Too many threads of pools that earlier reloads replaced have not ended; nothing has changed.
     #[error(
         "{threads} threads of pools that earlier reloads replaced have not ended, and {max} are \
-         too many: their calls hang; restart the server"
+         too many: reload again when their calls have returned, or restart the server"
     )]
     TooManyDraining {
         /// Threads that are left.
@@ -61,7 +63,7 @@ pub enum ServerError {
         max: usize,
     },
     /// The server stops, so nothing is reloaded.
-    #[error("the server is stopping")]
+    #[error("the server is stopping; the next start reads the new config")]
     Stopping,
     /// Signals could not be watched.
     #[error("signals could not be watched: {0}; look at `ulimit -n` and `ulimit -u`")]

@@ -29,13 +29,16 @@ const ANSWER: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum LoopUnready {
     /// Foreign code keeps the loop's thread.
-    #[error("it did not answer within {limit:?}: foreign code blocks its thread")]
+    #[error(
+        "it did not answer within {limit:?}: foreign code blocks its thread; reload again when that \
+         has returned, or restart the server"
+    )]
     Busy {
         /// How long it was waited for.
         limit: Duration,
     },
     /// The loop has ended, by a panic.
-    #[error("it has ended")]
+    #[error("a panic has ended it; restart the server")]
     Gone,
     /// The constructor of a loop adapter panicked.
     #[error("an adapter panicked while it was made: {message}")]
