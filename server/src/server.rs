@@ -261,7 +261,8 @@ fn bind_locations(
     // Every loop makes a router of its own later; what is wrong with the paths shows here.
     let mut router = Router::new();
     let mut bound: Vec<SharedLocation> = Vec::new();
-    for location in locations {
+    let mut rest = locations.into_iter();
+    while let Some(location) = rest.next() {
         let path = location.path.clone();
         router
             .add(&path, location.methods.clone(), ())
@@ -278,7 +279,7 @@ fn bind_locations(
                 "the location `{path}` runs without a pool, so it can have no share of one: limit it by `max_running`"
             )));
         }
-        let kept = same_as_before(&location, pool, before, &bound);
+        let kept = same_as_before(&location, pool, before, &bound, rest.as_slice());
         let location = SharedLocation::new(location, pool, max_body_bytes, kept).ok_or_else(|| {
             ServerError::Setup(format!(
                 "the location `{path}` blocks and so needs a pool: mount it by `on_pool(\"NAME\", …)`"
@@ -290,12 +291,14 @@ fn bind_locations(
 }
 
 /// The location whose adapter this one goes on with: one that says the same to the same adapter on
-/// the same workers, if no other goes on with it; best one on the same path.
+/// the same workers, if no other goes on with it. Best one on the same path; else one that none of
+/// `rest`, which come later, has on the same path.
 fn same_as_before<'b>(
     location: &Location,
     pool: Option<&Pool>,
     before: &'b [Arc<SharedLocation>],
     taken: &[SharedLocation],
+    rest: &[Location],
 ) -> Option<&'b SharedLocation> {
     let identity = location.identity.as_ref()?;
     let is_free = |old: &&SharedLocation| !taken.iter().any(|new| new.shares_adapter_with(old));
@@ -306,9 +309,13 @@ fn same_as_before<'b>(
             .filter(|old| old.mounting.serves_as(identity, pool))
             .filter(is_free)
     };
+    let is_left = |old: &&SharedLocation| {
+        let goes_on = |one: &Location| one.identity.as_ref() == Some(identity);
+        !rest.iter().any(|one| *one.path == *old.path && goes_on(one))
+    };
     same()
         .find(|old| *old.path == *location.path)
-        .or_else(|| same().next())
+        .or_else(|| same().find(is_left))
 }
 
 #[cfg(test)]

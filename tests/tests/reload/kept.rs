@@ -192,3 +192,21 @@ fn what_takes_a_restart_is_named_and_the_rest_is_applied() {
         assert_eq!(fixture.get("/new").status, 200);
     }
 }
+
+#[test]
+fn a_new_location_does_not_take_over_from_one_that_stays_on_its_path() {
+    let _alone = alone();
+    let database = Database::new();
+    let version = |paths: &[&str]| {
+        let location = |path: &&str| database.location(path, "query = 'SELECT a FROM t'");
+        let locations: String = paths.iter().map(location).collect();
+        config(&format!("{ONE_THREAD}{locations}"))
+    };
+    let fixture = Fixture::start(version(&["/stays"]));
+    assert_eq!(fixture.get("/stays").status, 200);
+    // The new one comes first in the file.
+    let report = reload(&fixture, version(&["/new", "/stays"]));
+    assert_eq!((report.locations_kept, report.locations_new), (1, 1));
+    assert_eq!(fixture.get("/stays").status, 200);
+    assert_eq!(opened(&fixture), 1, "with the session that it had");
+}
