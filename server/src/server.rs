@@ -311,7 +311,9 @@ fn same_as_before<'b>(
     };
     let is_left = |old: &&SharedLocation| {
         let goes_on = |one: &Location| one.identity.as_ref() == Some(identity);
-        !rest.iter().any(|one| *one.path == *old.path && goes_on(one))
+        !rest
+            .iter()
+            .any(|one| *one.path == *old.path && goes_on(one))
     };
     same()
         .find(|old| *old.path == *location.path)

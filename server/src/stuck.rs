@@ -46,33 +46,34 @@ pub(crate) fn watch(live: &Live, ended: &Receiver<()>) -> Option<StuckPool> {
         };
         let pools = live.serving().pools;
         let stuck = pools
-            .iter()
-            .filter(|served| all_workers(&served.pool).is_some())
-            .map(|served| served.name().to_owned());
+            .into_iter()
+            .map(|served| served.pool)
+            .filter(|pool| all_workers(pool).is_some());
         if let Some(pool) = seen.look(stuck.collect(), Instant::now(), limit) {
             return Some(pool);
         }
     }
 }
 
-/// Pools that were stuck at the last look, and since when.
+/// Pools that were stuck at the last look, and since when. One that a reload has replaced by another
+/// of the same name is not that one.
 #[derive(Debug, Default)]
-struct Seen(Vec<(String, Instant)>);
+struct Seen(Vec<(Pool, Instant)>);
 
 impl Seen {
     /// A pool that has been stuck at every look for as long as `limit`.
-    fn look(&mut self, stuck: Vec<String>, now: Instant, limit: Duration) -> Option<StuckPool> {
+    fn look(&mut self, stuck: Vec<Pool>, now: Instant, limit: Duration) -> Option<StuckPool> {
         let before = std::mem::take(&mut self.0);
-        let since = |name: String| {
-            let known = before.iter().find(|(known, _)| *known == name);
+        let since = |pool: Pool| {
+            let known = before.iter().find(|(it, _)| it.shares_workers_with(&pool));
             let since = known.map_or(now, |(_, since)| *since);
-            (name, since)
+            (pool, since)
         };
         self.0 = stuck.into_iter().map(since).collect();
         let lasted = |since: &Instant| now.saturating_duration_since(*since);
         let first = self.0.iter().min_by_key(|(_, since)| *since)?;
         (lasted(&first.1) >= limit).then(|| StuckPool {
-            name: first.0.clone(),
+            name: first.0.name().to_owned(),
             lasted: lasted(&first.1),
         })
     }
@@ -85,22 +86,26 @@ mod tests {
     #[test]
     fn only_a_pool_that_is_stuck_at_every_look_lasts() {
         let secs = Duration::from_secs;
+        let pool = |name| Pool::named(name).threads(1).build().unwrap();
+        let (a, b, other_b) = (pool("a"), pool("b"), pool("b"));
         let (mut seen, start) = (Seen::default(), Instant::now());
-        let mut look = |names: &[&str], second| {
-            let names = names.iter().map(|name| (*name).to_owned()).collect();
-            seen.look(names, start + secs(second), secs(10))
+        let mut look = |pools: &[&Pool], second| {
+            let pools = pools.iter().map(|pool| (*pool).clone()).collect();
+            seen.look(pools, start + secs(second), secs(10))
         };
-        assert_eq!(look(&["a"], 0), None);
-        assert_eq!(look(&["a", "b"], 5), None);
+        assert_eq!(look(&[&a], 0), None);
+        assert_eq!(look(&[&a, &b], 5), None);
         // It came back for a moment.
-        assert_eq!(look(&["b"], 9), None);
-        assert_eq!(look(&["a", "b"], 12), None);
-        let b = StuckPool {
+        assert_eq!(look(&[&b], 9), None);
+        assert_eq!(look(&[&a, &b], 12), None);
+        let lasted = StuckPool {
             name: "b".to_owned(),
             lasted: secs(10),
         };
-        assert_eq!(look(&["a", "b"], 15), Some(b));
+        assert_eq!(look(&[&a, &b], 15), Some(lasted));
         assert_eq!(look(&[], 16), None);
-        assert_eq!(look(&["b"], 40), None);
+        assert_eq!(look(&[&b], 40), None);
+        // A reload has replaced it.
+        assert_eq!(look(&[&other_b], 55), None);
     }
 }
