@@ -6,7 +6,7 @@ use pontoon::cli::{
     self, Arguments, Command, DemoArguments, Descriptors, LogArguments, LogFormat, RunArguments,
 };
 use pontoon::config::{Config, ConfigError};
-use pontoon::{Server, ServerError};
+use pontoon::{Running, Server, ServerError};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -71,7 +71,9 @@ fn run(arguments: RunArguments, registry: Registry, log: &LogArguments) -> ExitC
     let _log = start_log(log);
     let descriptors = told(descriptors);
     warn_of_shortage(descriptors, &config);
-    let running = match Server::from_config(config).start() {
+    let started = Server::from_config(config).start();
+    // Whoever reads below that it listens may send a HUP at once.
+    let running = match started.and_then(Running::watch_signals) {
         Ok(running) => running,
         Err(error) => return failed(error),
     };

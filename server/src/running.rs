@@ -9,6 +9,7 @@ use crate::loops::StartedLoops;
 use crate::reload::{Live, ReloadReport, Serving};
 use crate::server::Server;
 use pontoon_bridge::{Pool, PoolStats, ShutdownReport};
+use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +21,8 @@ pub struct Running {
     pub(crate) live: Arc<Live>,
     loops: StartedLoops,
     admin: Option<Admin>,
+    /// `None` until they are watched.
+    pub(crate) signals: Option<Signals>,
 }
 
 /// How a stop went.
@@ -41,6 +44,7 @@ impl Running {
             live: Arc::new(live),
             loops,
             admin: None,
+            signals: None,
         }
     }
 

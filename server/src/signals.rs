@@ -11,12 +11,26 @@ use crate::server::Server;
 use crate::stuck::{self, StuckPool};
 use pontoon_bridge::{drop_quietly, panic_message};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 impl Running {
+    /// Watches INT, TERM and HUP from now on: what comes before [`run_until_signal`](Self::run_until_signal) or
+    /// [`run_and_reload`](Self::run_and_reload), which do so otherwise, is heeded then. For a program that first
+    /// tells somebody that it is up: whoever hears that may send a HUP at once.
+    ///
+    /// # Errors
+    ///
+    /// When signals cannot be watched.
+    pub fn watch_signals(mut self) -> Result<Self> {
+        self.signals = Some(watch()?);
+        Ok(self)
+    }
+
     /// Runs until INT or TERM, which drain; a second one stops waiting at once. The program should
     /// end then: what did not return is left behind on its threads, and the three signals that
     /// are watched here (HUP is the third, and does nothing but warn) do not end the program any more.
@@ -47,17 +61,17 @@ impl Running {
         self.run(Some(reloader))
     }
 
-    fn run(self, reloader: Option<Reloader>) -> Result<()> {
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(ServerError::Signals)?;
+    fn run(mut self, reloader: Option<Reloader>) -> Result<()> {
+        let mut signals = self.signals.take().map_or_else(watch, Ok)?;
         let live = Arc::clone(&self.live);
         let (stop, stop_asked) = mpsc::channel::<()>();
         let (done, stopped) = mpsc::channel();
         let handle = signals.handle();
         spawn("pontoon-stop", move || {
+            let _end = EndsWatch(handle);
             if stop_asked.recv().is_ok() {
                 // The receiver is gone only if a second signal came first.
                 let _ = done.send(self.stop());
-                handle.close();
             }
         })?;
         let stopping = Arc::new(Stopping {
@@ -92,8 +106,9 @@ impl Running {
                 }
             }
         }
-        if let Ok(report) = stopped.recv() {
-            report.log();
+        match stopped.recv() {
+            Ok(report) => report.log(),
+            Err(_) => tracing::error!("the stop panicked; what still ran was left behind"),
         }
         match stopping.cause.get() {
             Some(Cause::Stuck(StuckPool { name, lasted })) => Err(ServerError::Stuck {
@@ -102,6 +117,19 @@ impl Running {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+fn watch() -> Result<Signals> {
+    Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(ServerError::Signals)
+}
+
+/// Ends the wait for signals when the stop has ended, also if that panicked.
+struct EndsWatch(Handle);
+
+impl Drop for EndsWatch {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -155,6 +183,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
 struct Reloader {
     /// Room for one: whoever asks while it is full will be served with what was asked before.
     asked: mpsc::SyncSender<()>,
+    /// Whether one is under way.
+    reloads: Arc<AtomicBool>,
 }
 
 impl Reloader {
@@ -163,8 +193,12 @@ impl Reloader {
         mut load: impl FnMut() -> Result<Server> + Send + 'static,
     ) -> Result<Self> {
         let (ask, asked) = mpsc::sync_channel(1);
+        let reloads = Arc::new(AtomicBool::new(false));
+        let is_reloading = Arc::clone(&reloads);
         let run = move || {
             while asked.recv().is_ok() {
+                // Relaxed, here and below: it is for the log alone.
+                is_reloading.store(true, Relaxed);
                 // What loads is foreign code, and there will be another signal.
                 let reload = || load().and_then(|server| live.reload(server));
                 match catch_unwind(AssertUnwindSafe(reload)) {
@@ -175,13 +209,21 @@ impl Reloader {
                         tracing::error!(%message, "not reloaded, nothing has changed: a panic");
                     }
                 }
+                is_reloading.store(false, Relaxed);
             }
         };
         spawn("pontoon-reload", run)?;
-        Ok(Self { asked: ask })
+        Ok(Self {
+            asked: ask,
+            reloads,
+        })
     }
 
     fn ask(&self) {
+        // Relaxed: as in `start`.
+        if self.reloads.load(Relaxed) {
+            tracing::info!("HUP: a reload is under way, another one follows it");
+        }
         // Full: the reload that is to come reads the file after this signal.
         let _ = self.asked.try_send(());
     }
