@@ -204,10 +204,13 @@ fn judge<S>(session: &mut Session<S>, outcome: &Outcome, context: &CallContext) 
                 session.suspect();
             }
             let is_of_backend = matches!(error.kind(), ErrorKind::BadGateway | ErrorKind::TimedOut);
-            // A client that left in time may have had its call stopped, whatever that looks like.
             let is_late = context.remaining().is_some_and(|left| left.is_zero());
-            if is_of_backend && (is_late || !context.is_cancelled()) {
+            // A client that left in time may have had its call stopped, whatever that looks like.
+            let is_stopped = context.is_cancelled();
+            if is_of_backend && (is_late || !is_stopped) {
                 session.backend_failed();
+            } else if is_stopped {
+                session.backend_unknown();
             }
         }
     }

@@ -136,7 +136,7 @@ fn serve<S: 'static, T>(
         around.after(&mut session);
     }
     let ended = clock.now();
-    let backend_failed = session.take_backend_failed();
+    let said = session.take_said();
     let (result, verdict) = match result {
         Ok(value) => {
             worker.closed_a_session = !worker.sessions.put(bound, session, ended);
@@ -148,28 +148,19 @@ fn serve<S: 'static, T>(
             (Err(panicked(core, panic)), Ended::NoMatter)
         }
     };
-    let verdict = if backend_failed {
-        Ended::CallFailed
-    } else {
-        verdict
-    };
-    (result, ended, Some(verdict))
+    (result, ended, Some(said.unwrap_or(verdict)))
 }
 
 /// Counts a call by what its end says of the backend, and tells the breaker what it must know.
 fn count(core: &Core, worker: &Worker, episode: Episode, verdict: Option<Ended>) {
     let is_probe = episode.state == BreakerState::HalfOpen;
+    let Some(verdict) = verdict else { return };
     match verdict {
-        Some(Ended::CallSucceeded) => {
-            worker.call_succeeded(core);
-            if !is_probe {
-                return;
-            }
-        }
-        Some(Ended::CallFailed) => core.counters.backend_failed.add(),
+        Ended::CallSucceeded => worker.call_succeeded(core),
+        Ended::CallFailed => core.counters.backend_failed.add(),
         _ => {}
     }
-    if let Some(verdict) = verdict {
+    if is_probe || verdict == Ended::CallFailed {
         core.backend_answered(episode, verdict);
     }
 }

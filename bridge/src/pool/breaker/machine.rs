@@ -105,7 +105,7 @@ pub(in crate::pool) enum Ended {
     CallSucceeded,
     CallFailed,
     OpenFailed,
-    /// It says nothing: the library panicked.
+    /// It says nothing: the library panicked, or the caller left.
     NoMatter,
 }
 
