@@ -4,7 +4,7 @@
 mod common;
 
 use common::{PATIENCE, eventually, outcome};
-use pontoon_bridge::{BoxError, Pool, PoolBuilder, SessionKind};
+use pontoon_bridge::{BoxError, BreakerState, Pool, PoolBuilder, SessionKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -123,6 +123,11 @@ fn a_backend_that_is_down_at_first_is_not_hammered_and_found_when_it_is_up() {
         std::thread::yield_now();
     }
     assert!(backend.tries() <= tries + 20, "{}", backend.tries());
+    let stats = pool.stats();
+    assert_eq!(
+        (stats.breaker, stats.breaker_opened),
+        (BreakerState::Closed, 0)
+    );
     backend.is_down.store(false, SeqCst);
     eventually("two are open", || pool.stats().sessions == 2);
 }

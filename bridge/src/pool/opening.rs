@@ -232,7 +232,10 @@ fn open_with<S: 'static>(
         Ok(Err(error)) => {
             let text = describe(&*error);
             core.counters.sessions_failed.add();
-            core.backend_answered(episode, Ended::OpenFailed);
+            // Sessions of the kind may work although no more of them can be had.
+            if why == For::Call {
+                core.backend_answered(episode, Ended::OpenFailed);
+            }
             if bound.opening.failed(leave, why, text.as_str().into()) && why == For::Warmth {
                 tracing::warn!(pool = core.name(), error = %text, "no session can be opened to be \
                     kept warm; it is tried again until one can");
