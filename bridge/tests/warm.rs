@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{PATIENCE, eventually, outcome};
+use common::{Gate, PATIENCE, eventually, outcome};
 use pontoon_bridge::{BoxError, BreakerState, Pool, PoolBuilder, SessionKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -166,6 +166,31 @@ fn a_session_that_panics_while_it_is_opened_ahead_of_calls_costs_none_of_them() 
         assert_eq!(outcome(pool.call(|seven| *seven).submit()).unwrap(), 7);
     }
     assert_eq!(pool.stats().panicked, 0);
+}
+
+#[test]
+fn a_session_that_hangs_while_it_is_opened_ahead_of_calls_takes_one_worker_only() {
+    let [opens, runs] = [Gate::default(), Gate::default()];
+    let at_gate = opens.clone();
+    let open = move || -> Result<u8, BoxError> {
+        at_gate.pass();
+        Ok(7)
+    };
+    let pool = pool("hangs").sessions_min(4).max_stuck(0);
+    let pool = pool.session(open).build().unwrap();
+    let plain = pool.with_sessions(SessionKind::new(|| Ok::<_, BoxError>(())));
+    opens.wait_for(1);
+    let calls: Vec<_> = (0..3)
+        .map(|_| {
+            let at_gate = runs.clone();
+            plain.call(move |()| at_gate.pass()).submit()
+        })
+        .collect();
+    runs.wait_for(3);
+    runs.open();
+    calls.into_iter().for_each(|call| outcome(call).unwrap());
+    opens.open();
+    eventually("all are warm", || pool.stats().sessions_opened == 4 + 3);
 }
 
 #[test]

@@ -40,6 +40,14 @@ enum For {
     Warmth,
 }
 
+/// What a session that was opened tells of its kind.
+struct News {
+    /// The tries before it had failed.
+    is_back: bool,
+    /// None is open beside it.
+    is_first: bool,
+}
+
 impl Opening {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock panics half-way, and nothing foreign runs under it.
@@ -107,14 +115,17 @@ impl Opening {
         })
     }
 
-    /// Whether the tries before it had failed.
-    fn succeeded(&self, leave: Try, why: For) -> bool {
+    /// What it changes.
+    fn succeeded(&self, leave: Try, why: For) -> News {
         let mut state = self.lock();
         state.warming -= usize::from(why == For::Warmth);
         state.open += 1;
         state.last_error = None;
         state.not_warm_before = None;
-        state.backoff.succeeded(leave)
+        News {
+            is_back: state.backoff.succeeded(leave),
+            is_first: state.open == 1,
+        }
     }
 
     /// Whether the tries before it had not failed.
@@ -147,7 +158,10 @@ impl Opening {
 
 impl State {
     fn cold_at(&self, min: usize, now: Instant) -> Option<Instant> {
-        let is_warm = self.open + self.warming >= min;
+        // While none is open, nobody knows whether one can be: one worker finds out, and the others are
+        // there for calls.
+        let is_being_tried = self.open == 0 && self.warming > 0;
+        let is_warm = is_being_tried || self.open + self.warming >= min;
         let next_at = || {
             self.backoff
                 .next_at(now)
@@ -214,18 +228,18 @@ fn open_with<S: 'static>(
     let episode = core.breaker.episode();
     match catch_unwind(AssertUnwindSafe(|| bound.kind.open())) {
         Ok(Ok(inner)) => {
-            let is_back = bound.opening.succeeded(leave, why);
-            core.counters.sessions_opened.add();
-            if is_back {
-                tracing::info!(pool = core.name(), "sessions can be opened again");
-                if core.sessions.min > 0 {
-                    core.look_at_sessions();
-                }
-            }
+            let News { is_back, is_first } = bound.opening.succeeded(leave, why);
             let counted = Counted {
                 bound: Arc::clone(bound),
                 counts: true,
             };
+            core.counters.sessions_opened.add();
+            if is_back {
+                tracing::info!(pool = core.name(), "sessions can be opened again");
+            }
+            if (is_back || is_first) && core.sessions.min > 1 {
+                core.look_at_sessions();
+            }
             let expires_at = core.sessions.expiry(Instant::now(), fastrand::f64());
             Ok(Box::new(Session::new(inner, counted, expires_at)))
         }
