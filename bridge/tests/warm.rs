@@ -98,7 +98,9 @@ fn those_that_go_are_replaced_without_a_call() {
     let pool = pool.session_idle(Duration::from_millis(5)).build().unwrap();
     eventually("two are open", || pool.stats().sessions == 2);
     outcome(pool.call_with(|session, _| session.discard()).submit()).unwrap();
-    eventually("two are open again", || backend.open() == 2);
+    eventually("two are open again", || {
+        backend.tries() == 3 && backend.open() == 2
+    });
     let tries = backend.tries();
     backend.is_stale.store(true, SeqCst);
     eventually("the stale ones are found", || backend.tries() >= tries + 2);

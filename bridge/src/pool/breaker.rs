@@ -15,9 +15,8 @@ pub(super) use machine::{Ended, Episode};
 use self::machine::{MARK_EVERY, Machine, Transition};
 use super::core::Core;
 use crate::error::{SubmitError, whole_seconds};
-use crate::quiet::drop_quietly;
+use crate::quiet::run_quietly;
 use crate::stats::Counter;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -181,8 +180,6 @@ impl Core {
                 tracing::info!(pool, "the breaker closes: the backend answers again");
             }
         };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(log)) {
-            drop_quietly(panic);
-        }
+        run_quietly(log);
     }
 }

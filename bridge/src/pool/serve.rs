@@ -4,7 +4,7 @@ use super::breaker::{BreakerState, Ended, Episode};
 use super::core::Core;
 use super::eintr;
 use super::opening::Opening;
-use super::session::{Kept, Session, SessionKind};
+use super::session::{Session, SessionKind};
 use super::worker::Worker;
 use crate::admission::{Typical, Unwanted};
 use crate::error::{CallError, panic_message};
@@ -126,7 +126,7 @@ fn serve<S: 'static, T>(
         Err(panic) => {
             // One by one: two panics at once would end the process.
             drop_quietly(work);
-            session.close();
+            worker.sessions.close_soon(session);
             let panicked = Err(panicked(core, panic));
             return (panicked, Instant::now(), Some(Ended::NoMatter));
         }
@@ -139,12 +139,11 @@ fn serve<S: 'static, T>(
     let said = session.take_said();
     let (result, verdict) = match result {
         Ok(value) => {
-            worker.closed_a_session = !worker.sessions.put(bound, session, ended);
+            worker.sessions.put(bound, session, ended);
             (Ok(value), Ended::CallSucceeded)
         }
         Err(panic) => {
-            worker.closed_a_session = true;
-            session.close();
+            worker.sessions.close_soon(session);
             (Err(panicked(core, panic)), Ended::NoMatter)
         }
     };

@@ -62,6 +62,8 @@ impl Entry {
 /// All sessions of one worker.
 pub(crate) struct Sessions {
     entries: Vec<Entry>,
+    /// What no call may run in any more. It is closed when the outcome of the call is on its way.
+    closing: Vec<Box<dyn Kept>>,
     limits: SessionLimits,
 }
 
@@ -69,6 +71,7 @@ impl Sessions {
     pub(super) fn new(limits: SessionLimits) -> Self {
         Self {
             entries: Vec::new(),
+            closing: Vec::new(),
             limits,
         }
     }
@@ -98,20 +101,30 @@ impl Sessions {
         opening::open(bound)
     }
 
-    /// Puts a session back, unless it has had its time; whether it was put back.
+    /// Puts a session back, unless it has had its time.
     pub(super) fn put<S: 'static>(
         &mut self,
         bound: &Bound<S>,
         mut session: Box<Session<S>>,
         now: Instant,
-    ) -> bool {
-        let is_reusable = session.is_reusable(self.limits.max_uses);
-        if is_reusable {
+    ) {
+        if session.is_reusable(self.limits.max_uses) {
             self.keep(bound.kind.id, session, now);
         } else {
-            session.close();
+            self.close_soon(session);
         }
-        is_reusable
+    }
+
+    /// Has a session closed after the call.
+    pub(super) fn close_soon<S: 'static>(&mut self, session: Box<Session<S>>) {
+        self.closing.push(session);
+    }
+
+    /// Closes what the last call has left to be closed; whether there was any.
+    pub(super) fn close_left(&mut self) -> bool {
+        let is_any = !self.closing.is_empty();
+        self.closing.drain(..).for_each(|session| session.close());
+        is_any
     }
 
     /// Keeps a session that is not there yet.
@@ -170,13 +183,14 @@ impl Sessions {
     }
 
     pub(super) fn close_all(&mut self) {
+        self.close_left();
         self.entries
             .drain(..)
             .for_each(|entry| entry.session.close());
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.closing.len()
     }
 }
 
