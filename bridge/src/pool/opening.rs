@@ -5,7 +5,7 @@ use super::breaker::{BreakerState, Ended};
 use super::serve::{Bound, panic_logged};
 use super::session::Session;
 use crate::error::{CallError, describe, whole_seconds};
-use crate::quiet::drop_quietly;
+use crate::quiet::{drop_quietly, run_quietly};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -235,7 +235,8 @@ fn open_with<S: 'static>(
             };
             core.counters.sessions_opened.add();
             if is_back {
-                tracing::info!(pool = core.name(), "sessions can be opened again");
+                let log = || tracing::info!(pool = core.name(), "sessions can be opened again");
+                run_quietly(log);
             }
             if (is_back || is_first) && core.sessions.min > 1 {
                 core.look_at_sessions();

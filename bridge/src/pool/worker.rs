@@ -200,7 +200,8 @@ impl Worker {
     fn care(&mut self, core: &Core, now: Instant, care: impl FnOnce(&mut Sessions)) {
         let record = core.counters.of(self.index);
         record.begins(0, 0, record.since_ns(now));
-        care(&mut self.sessions);
+        // A panic that got out would end the thread, and with it a worker for good.
+        run_quietly(|| care(&mut self.sessions));
         self.foreign_code_ended(core);
     }
 
