@@ -111,6 +111,41 @@ fn those_that_go_are_replaced_without_a_call() {
 }
 
 #[test]
+fn what_idles_is_not_checked_while_calls_wait() {
+    let backend = Backend::default();
+    let pool = Pool::named("busy").threads(1).sessions_min(1).codel(None);
+    let pool = pool.max_queue(2_000).session_idle(Duration::ZERO);
+    let pool = pool.session_kind(backend.kind()).build().unwrap();
+    eventually("it is warm", || pool.stats().sessions == 1);
+    let plain = pool.with_sessions(SessionKind::new(|| Ok::<_, BoxError>(())));
+    let gate = Gate::default();
+    let at_gate = gate.clone();
+    let first = plain.call(move |()| at_gate.pass()).submit();
+    gate.wait_for(1);
+    let calls: Vec<_> = (0..1_500)
+        .map(|_| {
+            let checks = Arc::clone(&backend.checks);
+            plain.call(move |()| checks.load(SeqCst)).submit()
+        })
+        .collect();
+    // It has been due for a check ever since.
+    let due = Instant::now() + Duration::from_millis(1_100);
+    while Instant::now() < due {
+        std::thread::yield_now();
+    }
+    gate.open();
+    outcome(first).unwrap();
+    let seen: Vec<_> = calls
+        .into_iter()
+        .map(|call| outcome(call).unwrap())
+        .collect();
+    assert!(seen.iter().all(|checks| *checks == seen[0]));
+    eventually("it is checked afterwards", || {
+        backend.checks.load(SeqCst) > seen[0]
+    });
+}
+
+#[test]
 fn a_backend_that_is_down_at_first_is_not_hammered_and_found_when_it_is_up() {
     let backend = Backend::default();
     backend.is_down.store(true, SeqCst);

@@ -151,14 +151,23 @@ impl Sessions {
             .min()
     }
 
-    /// Closes what has idled or aged enough. What is kept warm is checked instead of closed for idling.
-    pub(super) fn close_due(&mut self, now: Instant) {
+    /// Closes what has idled or aged enough. What is kept warm is checked instead of closed for idling, as
+    /// far as the worker `may_check`: otherwise it stays due.
+    pub(super) fn close_due(&mut self, now: Instant, may_check: impl Fn() -> bool) {
         let idle = self.limits.idle;
-        let is_due = |entry: &Entry| entry.due_at(idle).is_some_and(|at| at <= now);
-        while let Some(at) = self.entries.iter().position(is_due) {
+        let mut at = 0;
+        while let Some(entry) = self.entries.get_mut(at) {
+            if entry.due_at(idle).is_none_or(|due_at| due_at > now) {
+                at += 1;
+                continue;
+            }
+            let is_over = entry.is_expired(now) || entry.session.leave_if_spare();
+            if !is_over && !may_check() {
+                at += 1;
+                continue;
+            }
             let mut entry = self.entries.swap_remove(at);
-            // In this order: only what is left is checked.
-            if entry.is_expired(now) || entry.session.leave_if_spare() || !entry.session.is_good() {
+            if is_over || !entry.session.is_good() {
                 entry.session.close();
             } else {
                 entry.idle_since = Instant::now() + WARM_LOOK_EVERY.saturating_sub(idle);

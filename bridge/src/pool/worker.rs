@@ -249,7 +249,9 @@ impl Worker {
     /// Closes sessions that have had their time, and puts the signal mask right, which foreign code may
     /// have changed.
     fn tidy(&mut self, core: &Core, now: Instant) {
-        self.care(core, now, |sessions| sessions.close_due(now));
+        // A check may take as long as a call, and calls come first.
+        let may_check = || core.queue.is_empty();
+        self.care(core, now, |sessions| sessions.close_due(now, may_check));
         block_signals_of_a_worker();
     }
 
