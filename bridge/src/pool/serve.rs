@@ -21,7 +21,7 @@ pub(crate) struct Bound<S> {
     pub(crate) kind: SessionKind<S>,
     /// What its calls take.
     pub(crate) typical: Typical,
-    pub(super) opening: Opening,
+    pub(super) opening: Arc<Opening>,
 }
 
 impl<S: 'static> Bound<S> {
@@ -40,7 +40,7 @@ impl<S: 'static> Bound<S> {
             core,
             kind,
             typical: Typical::default(),
-            opening: Opening::default(),
+            opening: Arc::default(),
         });
         bound.core.keep_warm(&bound);
         bound
