@@ -82,8 +82,12 @@ impl Opening {
         is_spare
     }
 
-    pub(super) fn leave(&self) {
+    fn leave(&self) {
         self.lock().open -= 1;
+    }
+
+    fn come_back(&self) {
+        self.lock().open += 1;
     }
 
     /// No session of this kind is of use any more.
@@ -191,6 +195,13 @@ impl<S> Counted<S> {
     pub(super) fn leave(&mut self) {
         if std::mem::take(&mut self.counts) {
             self.bound.opening.leave();
+        }
+    }
+
+    /// Takes a place again.
+    pub(super) fn come_back(&mut self) {
+        if !std::mem::replace(&mut self.counts, true) {
+            self.bound.opening.come_back();
         }
     }
 }

@@ -245,6 +245,8 @@ pub(super) trait Kept: Any {
     fn is_orphan(&self) -> bool;
     /// It need not be kept, and does not count as one that is there.
     fn leave(&mut self);
+    /// Calls may use it again, and it counts.
+    fn come_back(&mut self);
     /// Closes and drops it. Never panics.
     fn close(self: Box<Self>);
 }
@@ -264,6 +266,10 @@ impl<S: 'static> Kept for Session<S> {
 
     fn leave(&mut self) {
         self.counted.leave();
+    }
+
+    fn come_back(&mut self) {
+        self.counted.come_back();
     }
 
     fn close(self: Box<Self>) {

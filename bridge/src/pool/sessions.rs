@@ -191,6 +191,13 @@ impl Sessions {
             .for_each(|entry| entry.session.leave());
     }
 
+    /// What is here is of use to calls again.
+    pub(super) fn come_back(&mut self) {
+        self.entries
+            .iter_mut()
+            .for_each(|entry| entry.session.come_back());
+    }
+
     pub(super) fn close_all(&mut self) {
         self.close_left();
         self.entries

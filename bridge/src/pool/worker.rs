@@ -231,9 +231,16 @@ impl Worker {
     /// meanwhile; whether it is the call.
     fn wait_in_reserve(&mut self, core: &Core) -> bool {
         self.sessions.leave();
+        if core.sessions.min > 0 {
+            // Those who stay have to make up for what it had.
+            core.look_at_sessions();
+        }
         loop {
             match core.reserve.order(self.index) {
-                Order::Come => return true,
+                Order::Come => {
+                    self.sessions.come_back();
+                    return true;
+                }
                 Order::End => return false,
                 Order::Stay => {}
             }
