@@ -363,6 +363,9 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
                 core.admission.queue_was_empty();
                 if worker.sleep(core) {
                     claimant.was_woken();
+                } else {
+                    // It may have been counted as stuck with its sessions, and a spare one have come.
+                    is_active = worker.leave_if_too_many(core);
                 }
                 searched = false;
             }
