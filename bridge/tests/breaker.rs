@@ -226,8 +226,11 @@ fn a_probe_that_is_never_run_does_not_keep_the_breaker_open() {
         waits = Some(call(&pool, false));
         pool.stats().in_flight == 3
     });
-    // Its caller leaves.
+    // Its caller leaves, and the next one is let in at once.
     drop(waits);
+    let next = call(&pool, false);
+    assert_eq!(pool.stats().in_flight, 3);
+    drop(next);
     gate.open();
     outcome(first).unwrap();
     recovers(&pool);

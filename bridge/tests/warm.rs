@@ -146,6 +146,28 @@ fn what_idles_is_not_checked_while_calls_wait() {
 }
 
 #[test]
+fn a_session_that_goes_with_its_worker_to_the_reserve_is_made_up_for() {
+    let backend = Backend::default();
+    let pool = Pool::named("reserve").threads(1).max_stuck(1);
+    let pool = pool
+        .stuck_after(Duration::from_millis(5))
+        .sessions_min(1)
+        .session_kind(backend.kind())
+        .build()
+        .unwrap();
+    eventually("it is warm", || pool.stats().sessions == 1);
+    let gate = Gate::default();
+    let at_gate = gate.clone();
+    let hung = pool.call(move |_| at_gate.pass()).submit();
+    eventually("it is stuck", || pool.stats().stuck == 1);
+    gate.open();
+    outcome(hung).unwrap();
+    eventually("another worker has opened one", || {
+        backend.tries() == 2 && backend.open() == 1
+    });
+}
+
+#[test]
 fn a_backend_that_is_down_at_first_is_not_hammered_and_found_when_it_is_up() {
     let backend = Backend::default();
     backend.is_down.store(true, SeqCst);

@@ -132,6 +132,16 @@ impl Core {
         }
     }
 
+    /// A call that was let in was not run: its caller left, or it had waited for too long.
+    pub(super) fn call_was_not_run(&self, submitted: Instant) {
+        // Relaxed: as in `Breaker::episode`.
+        if self.breaker.next_call_ns.load(Relaxed) != 0 {
+            let submitted = submitted.saturating_duration_since(self.breaker.started);
+            self.breaker
+                .change(|machine, now| machine.unrun(submitted, now));
+        }
+    }
+
     /// Something ended that began in `episode`. Calls that succeed need not be told while the breaker is
     /// closed.
     pub(super) fn backend_answered(&self, episode: Episode, ended: Ended) {

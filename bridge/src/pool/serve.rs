@@ -117,8 +117,10 @@ fn serve<S: 'static, T>(
         Err(error) => {
             drop_quietly(work);
             worker.was_not_tried = matches!(error, CallError::BackingOff { .. });
-            // If the backend was asked, that was told by whoever asked it.
-            return (Err(error), Instant::now(), None);
+            // A failure was told by whoever asked the backend; a panic says nothing of it.
+            let has_panicked = matches!(error, CallError::Panicked { .. });
+            let verdict = has_panicked.then_some(Ended::NoMatter);
+            return (Err(error), Instant::now(), verdict);
         }
     };
     let has_after = match around.before(&mut session) {

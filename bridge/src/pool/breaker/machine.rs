@@ -124,6 +124,7 @@ enum Phase {
         until: Duration,
     },
     HalfOpen {
+        since: Duration,
         successes: u32,
         next_probe: Duration,
     },
@@ -186,6 +187,7 @@ impl Machine {
             Phase::Open { until } if now < *until => Err(*until - now),
             Phase::Open { .. } => {
                 self.enter(Phase::HalfOpen {
+                    since: now,
                     successes: 0,
                     next_probe: now + PROBE_PATIENCE,
                 });
@@ -203,6 +205,18 @@ impl Machine {
     pub(super) fn unsent(&mut self, now: Duration) {
         if let Phase::HalfOpen { next_probe, .. } = &mut self.phase {
             *next_probe = now;
+        }
+    }
+
+    /// A call that was let in and came at `submitted` is not run after all: if it is one of those that
+    /// find out, another one may.
+    pub(super) fn unrun(&mut self, submitted: Duration, now: Duration) {
+        // Before that, nobody was let in for at least four times as long; and a call may have waited a
+        // moment between its submission and the door.
+        if let Phase::HalfOpen { since, .. } = self.phase
+            && submitted + OPEN_MIN / 8 >= since
+        {
+            self.unsent(now);
         }
     }
 
@@ -227,6 +241,7 @@ impl Machine {
             Phase::HalfOpen {
                 successes,
                 next_probe,
+                ..
             } => match ended {
                 Ended::CallFailed | Ended::OpenFailed => {
                     Some(self.open(Reason::ProbeFailed, now, random))

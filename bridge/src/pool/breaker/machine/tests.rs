@@ -76,6 +76,19 @@ impl Rig {
 }
 
 #[test]
+fn a_probe_that_is_not_run_makes_room_for_another_and_an_older_call_does_not() {
+    let mut rig = Rig::broken();
+    let before = rig.now;
+    rig.half_open();
+    let probe = rig.now;
+    rig.pass(ms(1));
+    rig.machine.unrun(before, rig.now);
+    assert!(rig.admit().is_err());
+    rig.machine.unrun(probe, rig.now);
+    assert_eq!(rig.admit(), Ok(None));
+}
+
+#[test]
 fn five_opens_that_fail_in_a_row_open_it() {
     let mut rig = Rig::new();
     for _ in 1..OPENS_FAILED {
