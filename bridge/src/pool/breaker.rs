@@ -12,7 +12,7 @@ pub use machine::BreakerState;
 
 pub(super) use machine::{Ended, Episode};
 
-use self::machine::{MARK_EVERY, Machine, Transition};
+use self::machine::{MARK_EVERY, Machine, Succeeded, Transition};
 use super::core::Core;
 use crate::error::{SubmitError, whole_seconds};
 use crate::quiet::run_quietly;
@@ -148,7 +148,10 @@ impl Core {
         if !self.breaker.is_on {
             return;
         }
-        let succeeded = self.counters.succeeded();
+        let succeeded = Succeeded {
+            calls: self.counters.succeeded(),
+            opens: self.counters.sessions_opened.get(),
+        };
         let transition = self
             .breaker
             .change(|machine, now| machine.ended(episode, ended, now, succeeded, fastrand::f64()));

@@ -166,8 +166,8 @@ impl<S: 'static> PoolBuilder<S> {
     /// Whether calls are refused at once, with [`BackendDown`](crate::SubmitError::BackendDown), while
     /// what is behind the library is down; default: yes.
     ///
-    /// The breaker opens when five sessions in a row could not be opened and no call has succeeded
-    /// meanwhile, or when half of at least 20 calls in ten seconds
+    /// The breaker opens when five sessions in a row could not be opened, none was, and no call has
+    /// succeeded meanwhile, or when half of at least 20 calls in ten seconds
     /// [say](crate::Session::backend_failed) that the backend failed them. It refuses calls for one to two
     /// seconds, then lets one at a time find out, and closes when two have succeeded. If one fails it
     /// opens for up to twice as long as before, at most 30 s. Calls that wait already are not refused.
