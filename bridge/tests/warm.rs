@@ -168,6 +168,24 @@ fn a_session_that_goes_with_its_worker_to_the_reserve_is_made_up_for() {
 }
 
 #[test]
+fn those_that_do_not_last_are_replaced_with_a_pause() {
+    let stale = Backend::default();
+    stale.is_stale.store(true, SeqCst);
+    let short_lived = Backend::default();
+    let began = Instant::now();
+    let pool = |name| Pool::named(name).threads(1).sessions_min(1);
+    let of_stale = pool("stale").session_idle(Duration::ZERO);
+    let _of_stale = of_stale.session_kind(stale.kind()).build().unwrap();
+    let of_short_lived = pool("short").session_max_age(Duration::from_millis(1));
+    let of_short_lived = of_short_lived.session_kind(short_lived.kind());
+    let _of_short_lived = of_short_lived.build().unwrap();
+    for backend in [stale, short_lived] {
+        eventually("it is replaced twice", || backend.tries() >= 3);
+        assert!(began.elapsed() >= Duration::from_secs(2));
+    }
+}
+
+#[test]
 fn a_backend_that_is_down_at_first_is_not_hammered_and_found_when_it_is_up() {
     let backend = Backend::default();
     backend.is_down.store(true, SeqCst);

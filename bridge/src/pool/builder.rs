@@ -153,7 +153,8 @@ impl<S: 'static> PoolBuilder<S> {
     /// So many sessions are kept open although nobody may need them; default 0, at most one for each of the
     /// [`threads`](Self::threads). They are opened in the background from the start on, not closed for
     /// idling but checked instead, and replaced when they go. If that fails it is tried again, as
-    /// [`SessionKind::new`] says, and no call waits for it.
+    /// [`SessionKind::new`] says, and no call waits for it; as long as none of a kind is open, one worker
+    /// only is kept from calls by that.
     ///
     /// The number is for each kind of session that the pool serves, so a pool with three locations keeps
     /// three times as many. The workers that are woken first have them.

@@ -29,7 +29,7 @@ struct State {
     open: usize,
     /// Sessions that are being opened to be kept warm.
     warming: usize,
-    /// After a panic in `open` none is opened for warmth before this.
+    /// None is opened for warmth before this: `open` has panicked, or sessions do not last.
     not_warm_before: Option<Instant>,
 }
 
@@ -88,6 +88,12 @@ impl Opening {
 
     fn come_back(&self) {
         self.lock().open += 1;
+    }
+
+    /// None is opened for warmth before this.
+    pub(super) fn put_off_warming(&self, until: Instant) {
+        let mut state = self.lock();
+        state.not_warm_before = state.not_warm_before.max(Some(until));
     }
 
     /// No session of this kind is of use any more.

@@ -243,6 +243,8 @@ pub(super) trait Kept: Any {
     fn leave_if_spare(&mut self) -> bool;
     /// Whether nobody makes calls of its kind any more.
     fn is_orphan(&self) -> bool;
+    /// No other one is kept warm in its place before this.
+    fn put_off_warming(&self, until: Instant);
     /// It need not be kept, and does not count as one that is there.
     fn leave(&mut self);
     /// Calls may use it again, and it counts.
@@ -262,6 +264,10 @@ impl<S: 'static> Kept for Session<S> {
 
     fn is_orphan(&self) -> bool {
         self.counted.bound.opening.is_orphaned()
+    }
+
+    fn put_off_warming(&self, until: Instant) {
+        self.counted.bound.opening.put_off_warming(until);
     }
 
     fn leave(&mut self) {

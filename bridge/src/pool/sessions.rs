@@ -32,7 +32,8 @@ impl SessionLimits {
     }
 }
 
-/// A session that is kept warm is looked after no more often than this, however short `idle` is.
+/// A session that is kept warm is looked after, and replaced, no more often than this, however short its
+/// limits are.
 const WARM_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 struct Entry {
@@ -168,6 +169,9 @@ impl Sessions {
             }
             let mut entry = self.entries.swap_remove(at);
             if is_over || !entry.session.is_good() {
+                // Else one that never lasts would be opened again and again without a pause.
+                let pause_until = entry.idle_since + WARM_LOOK_EVERY;
+                entry.session.put_off_warming(pause_until);
                 entry.session.close();
             } else {
                 entry.idle_since = Instant::now() + WARM_LOOK_EVERY.saturating_sub(idle);
