@@ -34,6 +34,8 @@ pub struct Job {
     pub request_id: u64,
     /// When the answer becomes worthless.
     pub deadline: Option<Instant>,
+    /// The deadline is the client's, who gives less time than the location does.
+    pub is_shortened: bool,
     /// The call's place in its location's limits, if there are any: given back when the library has
     /// let go of the call, or will never get it.
     pub place: Option<Place>,
@@ -173,12 +175,13 @@ impl<A: Adapter> Submit for Pooled<A> {
             params,
             request_id,
             deadline,
+            is_shortened,
             place,
         } = job;
         let submission = self.pool.call_with(move |session, context| {
             let context = CallContext::new(params, context.clone(), request_id);
             let outcome = adapter.call(session.get(), request, &context);
-            judge(session, &outcome, &context);
+            judge(session, &outcome, &context, is_shortened);
             // Before anybody learns of the outcome: who comes again then finds room. A call that
             // panics, or never runs, drops it with all that it took along.
             drop(place);
@@ -193,7 +196,12 @@ impl<A: Adapter> Submit for Pooled<A> {
 }
 
 /// Notes what a call's outcome says of its session and of the backend.
-fn judge<S>(session: &mut Session<S>, outcome: &Outcome, context: &CallContext) {
+fn judge<S>(
+    session: &mut Session<S>,
+    outcome: &Outcome,
+    context: &CallContext,
+    is_shortened: bool,
+) {
     match outcome {
         Ok(response) if response.breaks_session() => session.discard(),
         Ok(_) => {}
@@ -204,10 +212,15 @@ fn judge<S>(session: &mut Session<S>, outcome: &Outcome, context: &CallContext) 
                 session.suspect();
             }
             let is_of_backend = matches!(error.kind(), ErrorKind::BadGateway | ErrorKind::TimedOut);
-            // A client that left in time may have had its call stopped, whatever that looks like.
             let is_late = context.remaining().is_some_and(|left| left.is_zero());
-            if is_of_backend && (is_late || !context.is_cancelled()) {
+            let is_stopped = context.is_cancelled();
+            // A client that left in time may have had its call stopped, whatever that looks like; and
+            // one that gave too little time must not be able to make the backend look down to all.
+            let is_of_client = if is_late { is_shortened } else { is_stopped };
+            if is_of_backend && !is_of_client {
                 session.backend_failed();
+            } else if is_of_client || is_stopped {
+                session.backend_unknown();
             }
         }
     }
@@ -251,3 +264,6 @@ impl<A: LoopAdapter> Serve for OnLoop<A> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

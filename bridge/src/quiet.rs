@@ -17,6 +17,18 @@ pub fn drop_quietly<T>(value: T) {
     }
 }
 
+/// Runs what may panic although it is not foreign code itself, as whoever listens to the log may; `None`
+/// if it did.
+pub(crate) fn run_quietly<T>(run: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(value) => Some(value),
+        Err(panic) => {
+            drop_quietly(panic);
+            None
+        }
+    }
+}
+
 /// A waker is code of whatever executor awaits the call; its panic must not end a thread that all
 /// other calls need.
 pub(crate) fn wake_quietly(waker: Waker) {

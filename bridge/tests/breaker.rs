@@ -169,6 +169,35 @@ fn a_probe_that_panics_is_followed_by_another() {
     assert_eq!(pool.stats().breaker, BreakerState::Closed);
 }
 
+/// A call whose end tells nothing of the backend.
+fn stopped(pool: &Pool<u8>) -> Call<()> {
+    pool.call_with(|session, _| session.backend_unknown())
+        .submit()
+}
+
+#[test]
+fn calls_that_tell_nothing_of_the_backend_neither_open_nor_close_it() {
+    let pool = pool("stopped").session_kind(Backend::default().kind());
+    let pool = pool.build().unwrap();
+    // If they counted as successes, twenty failures would be less than half of all calls.
+    for _ in 0..60 {
+        outcome(stopped(&pool)).unwrap();
+    }
+    let stats = pool.stats();
+    assert_eq!(
+        (stats.breaker, stats.backend_failed),
+        (BreakerState::Closed, 0)
+    );
+    open_by_rate(&pool);
+    eventually("a probe is let in", || outcome(stopped(&pool)).is_ok());
+    // Each is followed by another at once, and none of them closes it.
+    for _ in 0..5 {
+        outcome(stopped(&pool)).unwrap();
+        assert_eq!(pool.stats().breaker, BreakerState::HalfOpen);
+    }
+    recovers(&pool);
+}
+
 #[test]
 fn a_probe_that_is_never_run_does_not_keep_the_breaker_open() {
     let pool = pool("unrun").threads(2);
@@ -197,8 +226,11 @@ fn a_probe_that_is_never_run_does_not_keep_the_breaker_open() {
         waits = Some(call(&pool, false));
         pool.stats().in_flight == 3
     });
-    // Its caller leaves.
+    // Its caller leaves, and the next one is let in at once.
     drop(waits);
+    let next = call(&pool, false);
+    assert_eq!(pool.stats().in_flight, 3);
+    drop(next);
     gate.open();
     outcome(first).unwrap();
     recovers(&pool);

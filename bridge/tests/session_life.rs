@@ -71,7 +71,9 @@ fn a_session_is_replaced_after_so_many_uses() {
     let pool = pool("uses", library.kind()).session_max_uses(3);
     let pool = pool.build().unwrap();
     assert_eq!([(); 7].map(|()| number(&pool)), [0, 0, 0, 1, 1, 1, 2]);
-    assert_eq!(library.counts(), [3, 2, 2]);
+    eventually("those that are used up are closed", || {
+        library.counts() == [3, 2, 2]
+    });
 }
 
 #[test]
@@ -112,12 +114,30 @@ fn leave_is_taken_of_every_session_once_before_it_is_dropped() {
     outcome(pool.call_with(|session, _| session.discard()).submit()).unwrap();
     let panicked = outcome(pool.call(|_| panic!("midway")).submit());
     assert!(matches!(panicked, Err::<(), _>(CallError::Panicked { .. })));
-    assert_eq!(library.counts(), [2, 2, 2]);
+    eventually("both are closed", || library.counts() == [2, 2, 2]);
     outcome(pool.call_with(|session, _| session.suspect()).submit()).unwrap();
     assert_eq!(number(&pool), 3);
     assert_eq!(library.counts(), [4, 3, 3]);
     assert_eq!(pool.shutdown(PATIENCE).still_running, 0);
     assert_eq!(library.counts(), [4, 4, 4]);
+}
+
+#[test]
+fn a_leave_taking_that_takes_its_time_delays_no_outcome() {
+    let gate = common::Gate::default();
+    let at_gate = gate.clone();
+    let kind = SessionKind::new(|| Ok::<_, BoxError>(())).close(move |()| at_gate.pass());
+    let pool = Pool::named("slow").threads(1).session_kind(kind);
+    let pool = pool.session_max_uses(1).build().unwrap();
+    outcome(pool.call(|()| ()).tag(7).submit()).unwrap();
+    gate.wait_for(1);
+    // It is still the library's, and does not go unseen.
+    assert_eq!(pool.running()[0].tag, Some(7));
+    gate.open();
+    eventually("it ends", || pool.running().is_empty());
+    let panicked = outcome(pool.call(|()| panic!("midway")).submit());
+    assert!(matches!(panicked, Err::<(), _>(CallError::Panicked { .. })));
+    assert_eq!(pool.shutdown(PATIENCE).still_running, 0);
 }
 
 /// Panics when leave is taken of it, and again when it is dropped.

@@ -91,7 +91,7 @@ fn a_panic_discards_the_session_and_the_next_call_gets_a_new_one() {
     let pool = pool.build().unwrap();
     let panicked = outcome(pool.call(|_| panic!("midway")).submit());
     assert!(matches!(panicked, Err::<(), _>(CallError::Panicked { .. })));
-    assert_eq!(library.open_now(), 0);
+    eventually("the session is closed", || library.open_now() == 0);
     assert_eq!(outcome(pool.call(|c| c.number).submit()).unwrap(), 1);
 }
 

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{PATIENCE, eventually, outcome};
-use pontoon_bridge::{BoxError, Pool, PoolBuilder, SessionKind};
+use common::{Gate, PATIENCE, eventually, outcome};
+use pontoon_bridge::{BoxError, BreakerState, Pool, PoolBuilder, SessionKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -98,7 +98,9 @@ fn those_that_go_are_replaced_without_a_call() {
     let pool = pool.session_idle(Duration::from_millis(5)).build().unwrap();
     eventually("two are open", || pool.stats().sessions == 2);
     outcome(pool.call_with(|session, _| session.discard()).submit()).unwrap();
-    eventually("two are open again", || backend.open() == 2);
+    eventually("two are open again", || {
+        backend.tries() == 3 && backend.open() == 2
+    });
     let tries = backend.tries();
     backend.is_stale.store(true, SeqCst);
     eventually("the stale ones are found", || backend.tries() >= tries + 2);
@@ -106,6 +108,81 @@ fn those_that_go_are_replaced_without_a_call() {
     eventually("and replaced", || backend.open() == 2);
     assert_eq!(pool.shutdown(PATIENCE).still_running, 0);
     assert_eq!(backend.open(), 0);
+}
+
+#[test]
+fn what_idles_is_not_checked_while_calls_wait() {
+    let backend = Backend::default();
+    let pool = Pool::named("busy").threads(1).sessions_min(1).codel(None);
+    let pool = pool.max_queue(2_000).session_idle(Duration::ZERO);
+    let pool = pool.session_kind(backend.kind()).build().unwrap();
+    eventually("it is warm", || pool.stats().sessions == 1);
+    let plain = pool.with_sessions(SessionKind::new(|| Ok::<_, BoxError>(())));
+    let gate = Gate::default();
+    let at_gate = gate.clone();
+    let first = plain.call(move |()| at_gate.pass()).submit();
+    gate.wait_for(1);
+    let calls: Vec<_> = (0..1_500)
+        .map(|_| {
+            let checks = Arc::clone(&backend.checks);
+            plain.call(move |()| checks.load(SeqCst)).submit()
+        })
+        .collect();
+    // It has been due for a check ever since.
+    let due = Instant::now() + Duration::from_millis(1_100);
+    while Instant::now() < due {
+        std::thread::yield_now();
+    }
+    gate.open();
+    outcome(first).unwrap();
+    let seen: Vec<_> = calls
+        .into_iter()
+        .map(|call| outcome(call).unwrap())
+        .collect();
+    assert!(seen.iter().all(|checks| *checks == seen[0]));
+    eventually("it is checked afterwards", || {
+        backend.checks.load(SeqCst) > seen[0]
+    });
+}
+
+#[test]
+fn a_session_that_goes_with_its_worker_to_the_reserve_is_made_up_for() {
+    let backend = Backend::default();
+    let pool = Pool::named("reserve").threads(1).max_stuck(1);
+    let pool = pool
+        .stuck_after(Duration::from_millis(5))
+        .sessions_min(1)
+        .session_kind(backend.kind())
+        .build()
+        .unwrap();
+    eventually("it is warm", || pool.stats().sessions == 1);
+    let gate = Gate::default();
+    let at_gate = gate.clone();
+    let hung = pool.call(move |_| at_gate.pass()).submit();
+    eventually("it is stuck", || pool.stats().stuck == 1);
+    gate.open();
+    outcome(hung).unwrap();
+    eventually("another worker has opened one", || {
+        backend.tries() == 2 && backend.open() == 1
+    });
+}
+
+#[test]
+fn those_that_do_not_last_are_replaced_with_a_pause() {
+    let stale = Backend::default();
+    stale.is_stale.store(true, SeqCst);
+    let short_lived = Backend::default();
+    let began = Instant::now();
+    let pool = |name| Pool::named(name).threads(1).sessions_min(1);
+    let of_stale = pool("stale").session_idle(Duration::ZERO);
+    let _of_stale = of_stale.session_kind(stale.kind()).build().unwrap();
+    let of_short_lived = pool("short").session_max_age(Duration::from_millis(1));
+    let of_short_lived = of_short_lived.session_kind(short_lived.kind());
+    let _of_short_lived = of_short_lived.build().unwrap();
+    for backend in [stale, short_lived] {
+        eventually("it is replaced twice", || backend.tries() >= 3);
+        assert!(began.elapsed() >= Duration::from_secs(2));
+    }
 }
 
 #[test]
@@ -123,6 +200,11 @@ fn a_backend_that_is_down_at_first_is_not_hammered_and_found_when_it_is_up() {
         std::thread::yield_now();
     }
     assert!(backend.tries() <= tries + 20, "{}", backend.tries());
+    let stats = pool.stats();
+    assert_eq!(
+        (stats.breaker, stats.breaker_opened),
+        (BreakerState::Closed, 0)
+    );
     backend.is_down.store(false, SeqCst);
     eventually("two are open", || pool.stats().sessions == 2);
 }
@@ -161,6 +243,31 @@ fn a_session_that_panics_while_it_is_opened_ahead_of_calls_costs_none_of_them() 
         assert_eq!(outcome(pool.call(|seven| *seven).submit()).unwrap(), 7);
     }
     assert_eq!(pool.stats().panicked, 0);
+}
+
+#[test]
+fn a_session_that_hangs_while_it_is_opened_ahead_of_calls_takes_one_worker_only() {
+    let [opens, runs] = [Gate::default(), Gate::default()];
+    let at_gate = opens.clone();
+    let open = move || -> Result<u8, BoxError> {
+        at_gate.pass();
+        Ok(7)
+    };
+    let pool = pool("hangs").sessions_min(4).max_stuck(0);
+    let pool = pool.session(open).build().unwrap();
+    let plain = pool.with_sessions(SessionKind::new(|| Ok::<_, BoxError>(())));
+    opens.wait_for(1);
+    let calls: Vec<_> = (0..3)
+        .map(|_| {
+            let at_gate = runs.clone();
+            plain.call(move |()| at_gate.pass()).submit()
+        })
+        .collect();
+    runs.wait_for(3);
+    runs.open();
+    calls.into_iter().for_each(|call| outcome(call).unwrap());
+    opens.open();
+    eventually("all are warm", || pool.stats().sessions_opened == 4 + 3);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! One machine serves all workers of a pool for one kind of session. While all is well it lets
 //! everybody open at once. After a failure one worker at a time may try, each time after a longer wait,
-//! until a try succeeds: a backend that is down is never hammered, however many calls there are. The
+//! until a try succeeds: a backend that is down is never hammered, however many calls there are. A try
+//! that hangs does not lock the others out: after [`CEILING_MAX`] the next one may begin. The
 //! wait is drawn evenly from nothing to a ceiling that doubles, so that many clients of one backend
 //! do not come back in step (Brooker, "Exponential Backoff And Jitter").
 
@@ -20,8 +21,8 @@ pub(super) struct Backoff {
     failures: u32,
     /// When the next try may be made; there is one once a try has failed.
     retry_at: Option<Instant>,
-    /// The one try that may run while the backend counts as down.
-    trying: Option<u64>,
+    /// The one try that may run while the backend counts as down, and since when.
+    trying: Option<(u64, Instant)>,
     tries: u64,
 }
 
@@ -36,11 +37,14 @@ pub(super) struct Try {
 
 impl Backoff {
     /// When the next try may be made. While one is under way nobody knows: then it is after the longest
-    /// wait that may follow it.
+    /// wait that may follow it, or when that one counts as hung.
     pub(super) fn next_at(&self, now: Instant) -> Instant {
+        let retry_at = self.retry_at.unwrap_or(now).max(now);
         match self.trying {
-            Some(_) => now + self.ceiling(),
-            None => self.retry_at.unwrap_or(now).max(now),
+            Some((_, since)) => (now + self.ceiling())
+                .min(since + CEILING_MAX)
+                .max(retry_at),
+            None => retry_at,
         }
     }
 
@@ -50,7 +54,7 @@ impl Backoff {
         if now < next_at {
             return Err(next_at - now);
         }
-        Ok(self.grant())
+        Ok(self.grant(now))
     }
 
     /// As [`begin`](Self::begin), without a wait for a try that somebody else has paced; one at a time
@@ -59,13 +63,13 @@ impl Backoff {
         if self.trying.is_some() {
             return self.begin(now);
         }
-        Ok(self.grant())
+        Ok(self.grant(now))
     }
 
-    fn grant(&mut self) -> Try {
+    fn grant(&mut self, now: Instant) -> Try {
         self.tries += 1;
         if self.is_failing() {
-            self.trying = Some(self.tries);
+            self.trying = Some((self.tries, now));
         }
         Try {
             number: self.tries,
@@ -84,9 +88,7 @@ impl Backoff {
 
     /// The backend is down. `random` is from 0 to 1. How long nobody tries.
     pub(super) fn failed(&mut self, ended: Try, now: Instant, random: f64) -> Duration {
-        if self.trying == Some(ended.number) {
-            self.trying = None;
-        }
+        self.gave_up_number(ended.number);
         // Tries that began together fail together: that is one round, not several.
         if ended.failures >= self.failures {
             self.failures = self.failures.saturating_add(1);
@@ -98,9 +100,11 @@ impl Backoff {
 
     /// The try ended in a way that says nothing of the backend.
     pub(super) fn gave_up(&mut self, ended: Try) {
-        if self.trying == Some(ended.number) {
-            self.trying = None;
-        }
+        self.gave_up_number(ended.number);
+    }
+
+    fn gave_up_number(&mut self, number: u64) {
+        self.trying = self.trying.filter(|(trying, _)| *trying != number);
     }
 
     /// Whether the last try failed.
@@ -171,6 +175,25 @@ mod tests {
         let _again = backoff.begin(now).unwrap();
     }
 
+    #[test]
+    fn a_try_that_hangs_lets_the_next_one_try_after_the_limit_of_all_waits() {
+        let (mut backoff, start) = (Backoff::default(), Instant::now());
+        let first = backoff.begin(start).unwrap();
+        backoff.failed(first, start, 0.0);
+        let hangs = backoff.begin(start).unwrap();
+        let almost = start + CEILING_MAX - Duration::from_millis(1);
+        assert_eq!(backoff.begin(almost).unwrap_err(), Duration::from_millis(1));
+        assert!(backoff.begin_probe(almost).is_err());
+        let late = start + CEILING_MAX;
+        let works = backoff.begin(late).unwrap();
+        assert!(backoff.begin(late).is_err(), "still one at a time");
+        // What has hung says nothing of the one that came after it.
+        backoff.gave_up(hangs);
+        assert!(backoff.begin(late).is_err());
+        assert!(backoff.succeeded(works));
+        let _anybody = backoff.begin(late).unwrap();
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Begin,
@@ -201,13 +224,13 @@ mod tests {
     }
 
     proptest! {
-        /// Once a try has failed, and until one succeeds: at most one that began since is under way,
-        /// none begins before its time, and nobody is told to wait for longer than the limit.
+        /// Once a try has failed, and until one succeeds: at most one that began since is under way and
+        /// has not hung, none begins before its time, and nobody is told to wait for longer than the limit.
         #[test]
         fn a_backend_that_is_down_is_tried_by_one_at_a_time(steps in steps()) {
             let (mut backoff, mut now) = (Backoff::default(), Instant::now());
-            // Each with whether it began while the backend counted as down.
-            let mut under_way: Vec<(Try, bool)> = Vec::new();
+            // Each with when it began, if that was while the backend counted as down.
+            let mut under_way: Vec<(Try, Option<Instant>)> = Vec::new();
             let mut not_before = now;
             for step in steps {
                 match step {
@@ -219,7 +242,7 @@ mod tests {
                                 if is_down {
                                     prop_assert!(now >= not_before);
                                 }
-                                under_way.push((one, is_down));
+                                under_way.push((one, is_down.then_some(now)));
                             }
                             Err(wait) => prop_assert!(is_down && wait <= CEILING_MAX),
                         }
@@ -228,7 +251,7 @@ mod tests {
                     Step::End(Ending::Success) => {
                         backoff.succeeded(under_way.remove(0).0);
                         // They belong to a time that is over.
-                        under_way.iter_mut().for_each(|(_, counts)| *counts = false);
+                        under_way.iter_mut().for_each(|(_, began)| *began = None);
                     }
                     Step::End(Ending::Failure(random)) => {
                         let wait = backoff.failed(under_way.remove(0).0, now, random);
@@ -237,7 +260,9 @@ mod tests {
                     }
                     Step::End(Ending::NoMatter) => backoff.gave_up(under_way.remove(0).0),
                 }
-                prop_assert!(under_way.iter().filter(|(_, counts)| *counts).count() <= 1);
+                let counts = |began: Instant| now < began + CEILING_MAX;
+                let count = under_way.iter().filter(|(_, began)| began.is_some_and(counts));
+                prop_assert!(count.count() <= 1);
             }
         }
     }

@@ -12,12 +12,11 @@ pub use machine::BreakerState;
 
 pub(super) use machine::{Ended, Episode};
 
-use self::machine::{MARK_EVERY, Machine, Transition};
+use self::machine::{MARK_EVERY, Machine, Succeeded, Transition};
 use super::core::Core;
 use crate::error::{SubmitError, whole_seconds};
-use crate::quiet::drop_quietly;
+use crate::quiet::run_quietly;
 use crate::stats::Counter;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -133,13 +132,26 @@ impl Core {
         }
     }
 
+    /// A call that was let in was not run: its caller left, or it had waited for too long.
+    pub(super) fn call_was_not_run(&self, submitted: Instant) {
+        // Relaxed: as in `Breaker::episode`.
+        if self.breaker.next_call_ns.load(Relaxed) != 0 {
+            let submitted = submitted.saturating_duration_since(self.breaker.started);
+            self.breaker
+                .change(|machine, now| machine.unrun(submitted, now));
+        }
+    }
+
     /// Something ended that began in `episode`. Calls that succeed need not be told while the breaker is
     /// closed.
     pub(super) fn backend_answered(&self, episode: Episode, ended: Ended) {
         if !self.breaker.is_on {
             return;
         }
-        let succeeded = self.counters.succeeded();
+        let succeeded = Succeeded {
+            calls: self.counters.succeeded(),
+            opens: self.counters.sessions_opened.get(),
+        };
         let transition = self
             .breaker
             .change(|machine, now| machine.ended(episode, ended, now, succeeded, fastrand::f64()));
@@ -181,8 +193,6 @@ impl Core {
                 tracing::info!(pool, "the breaker closes: the backend answers again");
             }
         };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(log)) {
-            drop_quietly(panic);
-        }
+        run_quietly(log);
     }
 }

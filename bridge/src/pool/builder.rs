@@ -153,7 +153,8 @@ impl<S: 'static> PoolBuilder<S> {
     /// So many sessions are kept open although nobody may need them; default 0, at most one for each of the
     /// [`threads`](Self::threads). They are opened in the background from the start on, not closed for
     /// idling but checked instead, and replaced when they go. If that fails it is tried again, as
-    /// [`SessionKind::new`] says, and no call waits for it.
+    /// [`SessionKind::new`] says, and no call waits for it; as long as none of a kind is open, one worker
+    /// only is kept from calls by that.
     ///
     /// The number is for each kind of session that the pool serves, so a pool with three locations keeps
     /// three times as many. The workers that are woken first have them.
@@ -166,8 +167,8 @@ impl<S: 'static> PoolBuilder<S> {
     /// Whether calls are refused at once, with [`BackendDown`](crate::SubmitError::BackendDown), while
     /// what is behind the library is down; default: yes.
     ///
-    /// The breaker opens when five sessions in a row could not be opened and no call has succeeded
-    /// meanwhile, or when half of at least 20 calls in ten seconds
+    /// The breaker opens when five sessions in a row could not be opened, none was, and no call has
+    /// succeeded meanwhile, or when half of at least 20 calls in ten seconds
     /// [say](crate::Session::backend_failed) that the backend failed them. It refuses calls for one to two
     /// seconds, then lets one at a time find out, and closes when two have succeeded. If one fails it
     /// opens for up to twice as long as before, at most 30 s. Calls that wait already are not refused.

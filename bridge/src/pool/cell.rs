@@ -163,6 +163,7 @@ where
             .judge(Some(self.submitted), self.deadline, started);
         if let Err(Unrun(error)) = verdict {
             drop_quietly(work);
+            core.call_was_not_run(self.submitted);
             let counter = core.counters.of_unrun(&error);
             let pushed = self.finish(Err(error), started, started, &mut worker.posts);
             if pushed.is_some() {
@@ -250,6 +251,7 @@ where
             Closed::Queued(work) => {
                 drop_quietly(work);
                 core.queue.husk_left_behind();
+                core.call_was_not_run(self.submitted);
                 core.admission.leave();
                 Left::Queued
             }

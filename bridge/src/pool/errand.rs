@@ -148,6 +148,9 @@ where
         let verdict = self.bound.judge(self.submitted, self.deadline, started);
         if let Err(Unrun(error)) = verdict {
             drop_quietly(work);
+            if let Some(submitted) = self.submitted {
+                core.call_was_not_run(submitted);
+            }
             core.counters.of_unrun(&error).add();
             let pushed = self.finish(core, Err(error), then, &mut worker.posts);
             return worker.sent(pushed);

@@ -5,7 +5,7 @@ use super::breaker::{BreakerState, Ended};
 use super::serve::{Bound, panic_logged};
 use super::session::Session;
 use crate::error::{CallError, describe, whole_seconds};
-use crate::quiet::drop_quietly;
+use crate::quiet::{drop_quietly, run_quietly};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,7 +29,7 @@ struct State {
     open: usize,
     /// Sessions that are being opened to be kept warm.
     warming: usize,
-    /// After a panic in `open` none is opened for warmth before this.
+    /// None is opened for warmth before this: `open` has panicked, or sessions do not last.
     not_warm_before: Option<Instant>,
 }
 
@@ -38,6 +38,14 @@ struct State {
 enum For {
     Call,
     Warmth,
+}
+
+/// What a session that was opened tells of its kind.
+struct News {
+    /// The tries before it had failed.
+    is_back: bool,
+    /// None is open beside it.
+    is_first: bool,
 }
 
 impl Opening {
@@ -74,8 +82,18 @@ impl Opening {
         is_spare
     }
 
-    pub(super) fn leave(&self) {
+    fn leave(&self) {
         self.lock().open -= 1;
+    }
+
+    fn come_back(&self) {
+        self.lock().open += 1;
+    }
+
+    /// None is opened for warmth before this.
+    pub(super) fn put_off_warming(&self, until: Instant) {
+        let mut state = self.lock();
+        state.not_warm_before = state.not_warm_before.max(Some(until));
     }
 
     /// No session of this kind is of use any more.
@@ -107,14 +125,17 @@ impl Opening {
         })
     }
 
-    /// Whether the tries before it had failed.
-    fn succeeded(&self, leave: Try, why: For) -> bool {
+    /// What it changes.
+    fn succeeded(&self, leave: Try, why: For) -> News {
         let mut state = self.lock();
         state.warming -= usize::from(why == For::Warmth);
         state.open += 1;
         state.last_error = None;
         state.not_warm_before = None;
-        state.backoff.succeeded(leave)
+        News {
+            is_back: state.backoff.succeeded(leave),
+            is_first: state.open == 1,
+        }
     }
 
     /// Whether the tries before it had not failed.
@@ -147,7 +168,10 @@ impl Opening {
 
 impl State {
     fn cold_at(&self, min: usize, now: Instant) -> Option<Instant> {
-        let is_warm = self.open + self.warming >= min;
+        // While none is open, nobody knows whether one can be: one worker finds out, and the others are
+        // there for calls.
+        let is_being_tried = self.open == 0 && self.warming > 0;
+        let is_warm = is_being_tried || self.open + self.warming >= min;
         let next_at = || {
             self.backoff
                 .next_at(now)
@@ -177,6 +201,13 @@ impl<S> Counted<S> {
     pub(super) fn leave(&mut self) {
         if std::mem::take(&mut self.counts) {
             self.bound.opening.leave();
+        }
+    }
+
+    /// Takes a place again.
+    pub(super) fn come_back(&mut self) {
+        if !std::mem::replace(&mut self.counts, true) {
+            self.bound.opening.come_back();
         }
     }
 }
@@ -214,25 +245,29 @@ fn open_with<S: 'static>(
     let episode = core.breaker.episode();
     match catch_unwind(AssertUnwindSafe(|| bound.kind.open())) {
         Ok(Ok(inner)) => {
-            let is_back = bound.opening.succeeded(leave, why);
-            core.counters.sessions_opened.add();
-            if is_back {
-                tracing::info!(pool = core.name(), "sessions can be opened again");
-                if core.sessions.min > 0 {
-                    core.look_at_sessions();
-                }
-            }
+            let News { is_back, is_first } = bound.opening.succeeded(leave, why);
             let counted = Counted {
                 bound: Arc::clone(bound),
                 counts: true,
             };
+            core.counters.sessions_opened.add();
+            if is_back {
+                let log = || tracing::info!(pool = core.name(), "sessions can be opened again");
+                run_quietly(log);
+            }
+            if (is_back || is_first) && core.sessions.min > 1 {
+                core.look_at_sessions();
+            }
             let expires_at = core.sessions.expiry(Instant::now(), fastrand::f64());
             Ok(Box::new(Session::new(inner, counted, expires_at)))
         }
         Ok(Err(error)) => {
             let text = describe(&*error);
             core.counters.sessions_failed.add();
-            core.backend_answered(episode, Ended::OpenFailed);
+            // Sessions of the kind may work although no more of them can be had.
+            if why == For::Call {
+                core.backend_answered(episode, Ended::OpenFailed);
+            }
             if bound.opening.failed(leave, why, text.as_str().into()) && why == For::Warmth {
                 tracing::warn!(pool = core.name(), error = %text, "no session can be opened to be \
                     kept warm; it is tried again until one can");

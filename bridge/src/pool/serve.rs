@@ -4,7 +4,7 @@ use super::breaker::{BreakerState, Ended, Episode};
 use super::core::Core;
 use super::eintr;
 use super::opening::Opening;
-use super::session::{Kept, Session, SessionKind};
+use super::session::{Session, SessionKind};
 use super::worker::Worker;
 use crate::admission::{Typical, Unwanted};
 use crate::error::{CallError, panic_message};
@@ -21,7 +21,7 @@ pub(crate) struct Bound<S> {
     pub(crate) kind: SessionKind<S>,
     /// What its calls take.
     pub(crate) typical: Typical,
-    pub(super) opening: Opening,
+    pub(super) opening: Arc<Opening>,
 }
 
 impl<S: 'static> Bound<S> {
@@ -40,7 +40,7 @@ impl<S: 'static> Bound<S> {
             core,
             kind,
             typical: Typical::default(),
-            opening: Opening::default(),
+            opening: Arc::default(),
         });
         bound.core.keep_warm(&bound);
         bound
@@ -117,8 +117,10 @@ fn serve<S: 'static, T>(
         Err(error) => {
             drop_quietly(work);
             worker.was_not_tried = matches!(error, CallError::BackingOff { .. });
-            // If the backend was asked, that was told by whoever asked it.
-            return (Err(error), Instant::now(), None);
+            // A failure was told by whoever asked the backend; a panic says nothing of it.
+            let has_panicked = matches!(error, CallError::Panicked { .. });
+            let verdict = has_panicked.then_some(Ended::NoMatter);
+            return (Err(error), Instant::now(), verdict);
         }
     };
     let has_after = match around.before(&mut session) {
@@ -126,7 +128,7 @@ fn serve<S: 'static, T>(
         Err(panic) => {
             // One by one: two panics at once would end the process.
             drop_quietly(work);
-            session.close();
+            worker.sessions.close_soon(session);
             let panicked = Err(panicked(core, panic));
             return (panicked, Instant::now(), Some(Ended::NoMatter));
         }
@@ -136,40 +138,30 @@ fn serve<S: 'static, T>(
         around.after(&mut session);
     }
     let ended = clock.now();
-    let backend_failed = session.take_backend_failed();
+    let said = session.take_said();
     let (result, verdict) = match result {
         Ok(value) => {
-            worker.closed_a_session = !worker.sessions.put(bound, session, ended);
+            worker.sessions.put(bound, session, ended);
             (Ok(value), Ended::CallSucceeded)
         }
         Err(panic) => {
-            worker.closed_a_session = true;
-            session.close();
+            worker.sessions.close_soon(session);
             (Err(panicked(core, panic)), Ended::NoMatter)
         }
     };
-    let verdict = if backend_failed {
-        Ended::CallFailed
-    } else {
-        verdict
-    };
-    (result, ended, Some(verdict))
+    (result, ended, Some(said.unwrap_or(verdict)))
 }
 
 /// Counts a call by what its end says of the backend, and tells the breaker what it must know.
 fn count(core: &Core, worker: &Worker, episode: Episode, verdict: Option<Ended>) {
     let is_probe = episode.state == BreakerState::HalfOpen;
+    let Some(verdict) = verdict else { return };
     match verdict {
-        Some(Ended::CallSucceeded) => {
-            worker.call_succeeded(core);
-            if !is_probe {
-                return;
-            }
-        }
-        Some(Ended::CallFailed) => core.counters.backend_failed.add(),
+        Ended::CallSucceeded => worker.call_succeeded(core),
+        Ended::CallFailed => core.counters.backend_failed.add(),
         _ => {}
     }
-    if let Some(verdict) = verdict {
+    if is_probe || verdict == Ended::CallFailed {
         core.backend_answered(episode, verdict);
     }
 }

@@ -1,5 +1,6 @@
 //! A session: what a worker keeps between calls. It never leaves its thread.
 
+use super::breaker::Ended;
 use super::kinds::Known;
 use super::opening::Counted;
 use crate::call::Interrupt;
@@ -134,7 +135,8 @@ pub struct Session<S> {
     inner: S,
     suspect: bool,
     discard: bool,
-    backend_failed: bool,
+    /// What the call that runs says of the backend, if it is not what its end says.
+    said: Option<Ended>,
     /// Calls that have run in it.
     uses: u64,
     /// When it is too old to be used again.
@@ -163,7 +165,14 @@ impl<S> Session<S> {
     /// not answer in time. The pool's [breaker](crate::PoolBuilder::breaker) counts such calls. It
     /// says nothing about the session.
     pub fn backend_failed(&mut self) {
-        self.backend_failed = true;
+        self.said = Some(Ended::CallFailed);
+    }
+
+    /// Says that the end of the call tells nothing about what is behind the library, for instance because
+    /// the call was stopped half-way when its caller left. The pool's
+    /// [breaker](crate::PoolBuilder::breaker) counts it neither as a success nor as a failure.
+    pub fn backend_unknown(&mut self) {
+        self.said = Some(Ended::NoMatter);
     }
 }
 
@@ -173,7 +182,7 @@ impl<S: 'static> Session<S> {
             inner,
             suspect: false,
             discard: false,
-            backend_failed: false,
+            said: None,
             uses: 0,
             expires_at,
             counted,
@@ -184,9 +193,9 @@ impl<S: 'static> Session<S> {
         self.expires_at
     }
 
-    /// Whether the call that has just run failed because of the backend; the next one may not.
-    pub(super) fn take_backend_failed(&mut self) -> bool {
-        std::mem::take(&mut self.backend_failed)
+    /// What the call that has just run said of the backend; the next one says nothing yet.
+    pub(super) fn take_said(&mut self) -> Option<Ended> {
+        self.said.take()
     }
 
     /// After a call: whether another one may run in it.
@@ -234,8 +243,12 @@ pub(super) trait Kept: Any {
     fn leave_if_spare(&mut self) -> bool;
     /// Whether nobody makes calls of its kind any more.
     fn is_orphan(&self) -> bool;
+    /// No other one is kept warm in its place before this.
+    fn put_off_warming(&self, until: Instant);
     /// It need not be kept, and does not count as one that is there.
     fn leave(&mut self);
+    /// Calls may use it again, and it counts.
+    fn come_back(&mut self);
     /// Closes and drops it. Never panics.
     fn close(self: Box<Self>);
 }
@@ -253,8 +266,16 @@ impl<S: 'static> Kept for Session<S> {
         self.counted.bound.opening.is_orphaned()
     }
 
+    fn put_off_warming(&self, until: Instant) {
+        self.counted.bound.opening.put_off_warming(until);
+    }
+
     fn leave(&mut self) {
         self.counted.leave();
+    }
+
+    fn come_back(&mut self) {
+        self.counted.come_back();
     }
 
     fn close(self: Box<Self>) {

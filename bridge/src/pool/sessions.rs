@@ -32,7 +32,8 @@ impl SessionLimits {
     }
 }
 
-/// A session that is kept warm is looked after no more often than this, however short `idle` is.
+/// A session that is kept warm is looked after, and replaced, no more often than this, however short its
+/// limits are.
 const WARM_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 struct Entry {
@@ -62,6 +63,8 @@ impl Entry {
 /// All sessions of one worker.
 pub(crate) struct Sessions {
     entries: Vec<Entry>,
+    /// What no call may run in any more. It is closed when the outcome of the call is on its way.
+    closing: Vec<Box<dyn Kept>>,
     limits: SessionLimits,
 }
 
@@ -69,6 +72,7 @@ impl Sessions {
     pub(super) fn new(limits: SessionLimits) -> Self {
         Self {
             entries: Vec::new(),
+            closing: Vec::new(),
             limits,
         }
     }
@@ -98,20 +102,30 @@ impl Sessions {
         opening::open(bound)
     }
 
-    /// Puts a session back, unless it has had its time; whether it was put back.
+    /// Puts a session back, unless it has had its time.
     pub(super) fn put<S: 'static>(
         &mut self,
         bound: &Bound<S>,
         mut session: Box<Session<S>>,
         now: Instant,
-    ) -> bool {
-        let is_reusable = session.is_reusable(self.limits.max_uses);
-        if is_reusable {
+    ) {
+        if session.is_reusable(self.limits.max_uses) {
             self.keep(bound.kind.id, session, now);
         } else {
-            session.close();
+            self.close_soon(session);
         }
-        is_reusable
+    }
+
+    /// Has a session closed after the call.
+    pub(super) fn close_soon<S: 'static>(&mut self, session: Box<Session<S>>) {
+        self.closing.push(session);
+    }
+
+    /// Closes what the last call has left to be closed; whether there was any.
+    pub(super) fn close_left(&mut self) -> bool {
+        let is_any = !self.closing.is_empty();
+        self.closing.drain(..).for_each(|session| session.close());
+        is_any
     }
 
     /// Keeps a session that is not there yet.
@@ -138,14 +152,26 @@ impl Sessions {
             .min()
     }
 
-    /// Closes what has idled or aged enough. What is kept warm is checked instead of closed for idling.
-    pub(super) fn close_due(&mut self, now: Instant) {
+    /// Closes what has idled or aged enough. What is kept warm is checked instead of closed for idling, as
+    /// far as the worker `may_check`: otherwise it stays due.
+    pub(super) fn close_due(&mut self, now: Instant, may_check: impl Fn() -> bool) {
         let idle = self.limits.idle;
-        let is_due = |entry: &Entry| entry.due_at(idle).is_some_and(|at| at <= now);
-        while let Some(at) = self.entries.iter().position(is_due) {
+        let mut at = 0;
+        while let Some(entry) = self.entries.get_mut(at) {
+            if entry.due_at(idle).is_none_or(|due_at| due_at > now) {
+                at += 1;
+                continue;
+            }
+            let is_over = entry.is_expired(now) || entry.session.leave_if_spare();
+            if !is_over && !may_check() {
+                at += 1;
+                continue;
+            }
             let mut entry = self.entries.swap_remove(at);
-            // In this order: only what is left is checked.
-            if entry.is_expired(now) || entry.session.leave_if_spare() || !entry.session.is_good() {
+            if is_over || !entry.session.is_good() {
+                // Else one that never lasts would be opened again and again without a pause.
+                let pause_until = entry.idle_since + WARM_LOOK_EVERY;
+                entry.session.put_off_warming(pause_until);
                 entry.session.close();
             } else {
                 entry.idle_since = Instant::now() + WARM_LOOK_EVERY.saturating_sub(idle);
@@ -169,14 +195,22 @@ impl Sessions {
             .for_each(|entry| entry.session.leave());
     }
 
+    /// What is here is of use to calls again.
+    pub(super) fn come_back(&mut self) {
+        self.entries
+            .iter_mut()
+            .for_each(|entry| entry.session.come_back());
+    }
+
     pub(super) fn close_all(&mut self) {
+        self.close_left();
         self.entries
             .drain(..)
             .for_each(|entry| entry.session.close());
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.closing.len()
     }
 }
 

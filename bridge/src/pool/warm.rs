@@ -6,7 +6,7 @@
 
 use super::backoff::Try;
 use super::core::Core;
-use super::opening::open_for_warmth;
+use super::opening::{Opening, open_for_warmth};
 use super::serve::Bound;
 use super::sessions::Sessions;
 use crate::quiet::drop_quietly;
@@ -17,8 +17,6 @@ use std::time::Instant;
 /// A kind of session of which some are kept warm.
 pub(super) trait WarmKind: Send + Sync {
     fn kind(&self) -> u64;
-    /// When a session may be opened, if there are too few.
-    fn cold_at(&self, now: Instant) -> Option<Instant>;
     /// Leave to open one now, if there are too few.
     fn begin(&self) -> Option<Try>;
     /// Opens one; may take its time, never panics.
@@ -28,10 +26,6 @@ pub(super) trait WarmKind: Send + Sync {
 impl<S: 'static> WarmKind for Bound<S> {
     fn kind(&self) -> u64 {
         self.kind.id
-    }
-
-    fn cold_at(&self, now: Instant) -> Option<Instant> {
-        self.opening.cold_at(self.core.sessions.min, now)
     }
 
     fn begin(&self) -> Option<Try> {
@@ -47,27 +41,39 @@ impl<S: 'static> WarmKind for Bound<S> {
     }
 }
 
+/// What is looked at without a hold on the kind itself, which is foreign code to drop.
+struct Entry {
+    kind: u64,
+    opening: Arc<Opening>,
+    warm: Weak<dyn WarmKind>,
+}
+
 /// The kinds of one pool of which sessions are kept warm.
 #[derive(Default)]
-pub(super) struct Warm(Mutex<Vec<Weak<dyn WarmKind>>>);
+pub(super) struct Warm(Mutex<Vec<Entry>>);
 
 impl Warm {
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn WarmKind>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         // Nothing under the lock panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The kinds of which `sessions` has none.
-    fn missing_in(&self, sessions: &Sessions) -> Vec<Arc<dyn WarmKind>> {
-        let mut kinds = self.lock();
-        kinds.retain(|kind| kind.strong_count() > 0);
-        let kinds: Vec<_> = kinds.iter().filter_map(Weak::upgrade).collect();
-        // Not under the lock: dropping the last hold on a kind is foreign code.
-        let (there, missing) = kinds
-            .into_iter()
-            .partition(|kind| sessions.has(kind.kind()));
-        drop_quietly::<Vec<Arc<dyn WarmKind>>>(there);
+    /// When a worker with these sessions should open one more, so that there are `min` of each kind. It may
+    /// be asked while the worker stands idle: nothing foreign is dropped.
+    fn cold_at(&self, sessions: &Sessions, min: usize, now: Instant) -> Option<Instant> {
+        let kinds = self.lock();
+        let missing = kinds.iter().filter(|entry| !sessions.has(entry.kind));
         missing
+            .filter_map(|entry| entry.opening.cold_at(min, now))
+            .min()
+    }
+
+    /// The kinds of which `sessions` has none.
+    fn missing_in(&self, sessions: &Sessions) -> Vec<Weak<dyn WarmKind>> {
+        let mut kinds = self.lock();
+        kinds.retain(|entry| entry.warm.strong_count() > 0);
+        let missing = kinds.iter().filter(|entry| !sessions.has(entry.kind));
+        missing.map(|entry| Weak::clone(&entry.warm)).collect()
     }
 }
 
@@ -76,8 +82,12 @@ impl Core {
     /// warm where a session is `()`.
     pub(super) fn keep_warm<S: 'static>(&self, kind: &Arc<Bound<S>>) {
         if self.sessions.min > 0 && TypeId::of::<S>() != TypeId::of::<()>() {
-            let kind = Arc::clone(kind) as Arc<dyn WarmKind>;
-            self.warm.lock().push(Arc::downgrade(&kind));
+            let warm: Weak<Bound<S>> = Arc::downgrade(kind);
+            self.warm.lock().push(Entry {
+                kind: kind.kind.id,
+                opening: Arc::clone(&kind.opening),
+                warm,
+            });
             self.look_at_sessions();
         }
     }
@@ -95,25 +105,24 @@ impl Core {
         if self.sessions.min == 0 || self.is_shutting_down() {
             return None;
         }
-        let now = Instant::now();
-        let missing = self.warm.missing_in(sessions);
-        let cold_at = missing.iter().filter_map(|kind| kind.cold_at(now)).min();
-        drop_quietly(missing);
-        cold_at
+        self.warm
+            .cold_at(sessions, self.sessions.min, Instant::now())
     }
 
     /// Opens what should be kept warm, while no call waits. `opening` is told of each kind first.
     pub(super) fn open_cold(&self, sessions: &mut Sessions, opening: impl Fn(u64)) {
         sessions.close_orphans();
         for kind in self.warm.missing_in(sessions) {
-            if self.queue.is_empty()
-                && !self.is_shutting_down()
-                && let Some(leave) = kind.begin()
-            {
-                opening(kind.kind());
-                kind.open(leave, sessions);
-            } else {
-                drop_quietly(kind);
+            if !self.queue.is_empty() || self.is_shutting_down() {
+                return;
+            }
+            let Some(kind) = kind.upgrade() else { continue };
+            match kind.begin() {
+                Some(leave) => {
+                    opening(kind.kind());
+                    kind.open(leave, sessions);
+                }
+                None => drop_quietly(kind),
             }
         }
     }

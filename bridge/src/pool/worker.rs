@@ -8,12 +8,11 @@ use super::serve::Bound;
 use super::sessions::Sessions;
 use crate::call::{Interrupt, Posts};
 use crate::inbox::chain::Pushed;
-use crate::quiet::drop_quietly;
+use crate::quiet::run_quietly;
 use crate::spin::{Patience, cpus};
 use crate::visits::Tended;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::gettid;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -43,8 +42,6 @@ pub(crate) struct Worker {
     index: usize,
     pub(crate) sessions: Sessions,
     pub(crate) posts: Posts,
-    /// The call that runs now has closed its session.
-    pub(crate) closed_a_session: bool,
     /// The call that runs now needs a session that could not be opened a moment ago, and is shed.
     pub(crate) was_not_tried: bool,
     patience: Patience,
@@ -66,7 +63,6 @@ impl Worker {
             index,
             sessions: Sessions::new(core.sessions),
             posts: Posts::default(),
-            closed_a_session: false,
             was_not_tried: false,
             patience: Patience::of_a_worker(core.spin),
             calls: 0,
@@ -126,9 +122,7 @@ impl Worker {
     /// Notes that foreign code has returned.
     pub(crate) fn call_ended<S>(&mut self, bound: &Bound<S>, began: Instant, ended: Instant) {
         let core = &*bound.core;
-        // Closing a session is foreign code, and comes after the look at the clock.
-        let is_fresh = !std::mem::take(&mut self.closed_a_session);
-        self.ended = is_fresh.then_some(ended);
+        self.ended = Some(ended);
         self.last_look = self.ended;
         if std::mem::take(&mut self.was_not_tried) {
             core.counters.shed.add();
@@ -148,9 +142,6 @@ impl Worker {
 
     /// As [`call_ended`](Self::call_ended), when nobody has looked at the clock.
     pub(crate) fn untimed_call_ended(&mut self, core: &Core) {
-        if std::mem::take(&mut self.closed_a_session) {
-            self.last_look = None;
-        }
         self.ended = None;
         if std::mem::take(&mut self.was_not_tried) {
             core.counters.shed.add();
@@ -183,8 +174,10 @@ impl Worker {
 
     fn run(&mut self, core: &Core, job: Arc<dyn Job>) {
         // A panic that got here would end the thread, and with it a worker for good.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run(core, self))) {
-            drop_quietly(panic);
+        run_quietly(|| job.run(core, self));
+        // Foreign code as well, and may take its time: the outcome is on its way.
+        if run_quietly(|| self.sessions.close_left()) != Some(false) {
+            self.forget_the_time();
         }
         self.foreign_code_ended(core);
         self.calls = self.calls.wrapping_add(1);
@@ -207,7 +200,8 @@ impl Worker {
     fn care(&mut self, core: &Core, now: Instant, care: impl FnOnce(&mut Sessions)) {
         let record = core.counters.of(self.index);
         record.begins(0, 0, record.since_ns(now));
-        care(&mut self.sessions);
+        // A panic that got out would end the thread, and with it a worker for good.
+        run_quietly(|| care(&mut self.sessions));
         self.foreign_code_ended(core);
     }
 
@@ -237,9 +231,16 @@ impl Worker {
     /// meanwhile; whether it is the call.
     fn wait_in_reserve(&mut self, core: &Core) -> bool {
         self.sessions.leave();
+        if core.sessions.min > 0 {
+            // Those who stay have to make up for what it had.
+            core.look_at_sessions();
+        }
         loop {
             match core.reserve.order(self.index) {
-                Order::Come => return true,
+                Order::Come => {
+                    self.sessions.come_back();
+                    return true;
+                }
                 Order::End => return false,
                 Order::Stay => {}
             }
@@ -255,7 +256,9 @@ impl Worker {
     /// Closes sessions that have had their time, and puts the signal mask right, which foreign code may
     /// have changed.
     fn tidy(&mut self, core: &Core, now: Instant) {
-        self.care(core, now, |sessions| sessions.close_due(now));
+        // A check may take as long as a call, and calls come first.
+        let may_check = || core.queue.is_empty();
+        self.care(core, now, |sessions| sessions.close_due(now, may_check));
         block_signals_of_a_worker();
     }
 
@@ -360,6 +363,9 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
                 core.admission.queue_was_empty();
                 if worker.sleep(core) {
                     claimant.was_woken();
+                } else {
+                    // It may have been counted as stuck with its sessions, and a spare one have come.
+                    is_active = worker.leave_if_too_many(core);
                 }
                 searched = false;
             }

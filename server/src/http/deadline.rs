@@ -76,7 +76,12 @@ impl Deadline {
     /// Whether a client has left no time at all: a call would be made for nothing. Not asked of a
     /// location's own, so that a request without a wish costs no look at the clock.
     pub(super) fn is_hopeless(&self) -> bool {
-        self.asked_by.is_some() && self.left().is_zero()
+        self.is_shortened() && self.left().is_zero()
+    }
+
+    /// Whether it is the client's.
+    pub(super) fn is_shortened(&self) -> bool {
+        self.asked_by.is_some()
     }
 
     /// 504.

@@ -115,6 +115,7 @@ async fn answer(
         params,
         request_id,
         deadline: Some(deadline.at),
+        is_shortened: deadline.is_shortened(),
         place,
     };
     call(&location, job, deadline, &mut exchange.record).await

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// So many tries to open a session must fail in a row, without a call that succeeds in between.
+/// So many tries to open a session must fail in a row, without one, or a call, that succeeds in between.
 pub(super) const OPENS_FAILED: u32 = 5;
 /// Over how long the failure rate is taken.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
@@ -105,8 +105,16 @@ pub(in crate::pool) enum Ended {
     CallSucceeded,
     CallFailed,
     OpenFailed,
-    /// It says nothing: the library panicked.
+    /// It says nothing: the library panicked, or the caller left.
     NoMatter,
+}
+
+/// What has succeeded so far, in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Succeeded {
+    pub(super) calls: u64,
+    /// Sessions that were opened.
+    pub(super) opens: u64,
 }
 
 /// The counts at one moment of an episode.
@@ -124,13 +132,14 @@ enum Phase {
         until: Duration,
     },
     HalfOpen {
+        since: Duration,
         successes: u32,
         next_probe: Duration,
     },
 }
 
-/// The machine. Times are since some moment in the past and never go back; `succeeded` is the number of all
-/// calls that have succeeded so far; `random` is from 0 to 1.
+/// The machine. Times are since some moment in the past and never go back; `succeeded` is what has
+/// succeeded so far; `random` is from 0 to 1.
 #[derive(Debug)]
 pub(super) struct Machine {
     phase: Phase,
@@ -139,7 +148,7 @@ pub(super) struct Machine {
     openings: u32,
     /// Opens that failed in a row, and the successes at the last of them.
     opens_failed: u32,
-    succeeded_then: u64,
+    succeeded_then: Succeeded,
     /// Failures in this episode.
     failed: u64,
     /// At most one a second, back to the beginning of the window.
@@ -153,7 +162,7 @@ impl Machine {
             episode: 0,
             openings: 0,
             opens_failed: 0,
-            succeeded_then: 0,
+            succeeded_then: Succeeded::default(),
             failed: 0,
             marks: VecDeque::new(),
         }
@@ -186,6 +195,7 @@ impl Machine {
             Phase::Open { until } if now < *until => Err(*until - now),
             Phase::Open { .. } => {
                 self.enter(Phase::HalfOpen {
+                    since: now,
                     successes: 0,
                     next_probe: now + PROBE_PATIENCE,
                 });
@@ -206,13 +216,25 @@ impl Machine {
         }
     }
 
+    /// A call that was let in and came at `submitted` is not run after all: if it is one of those that
+    /// find out, another one may.
+    pub(super) fn unrun(&mut self, submitted: Duration, now: Duration) {
+        // Before that, nobody was let in for at least four times as long; and a call may have waited a
+        // moment between its submission and the door.
+        if let Phase::HalfOpen { since, .. } = self.phase
+            && submitted + OPEN_MIN / 8 >= since
+        {
+            self.unsent(now);
+        }
+    }
+
     /// Something that began in `episode` has ended.
     pub(super) fn ended(
         &mut self,
         episode: Episode,
         ended: Ended,
         now: Duration,
-        succeeded: u64,
+        succeeded: Succeeded,
         random: f64,
     ) -> Option<Transition> {
         if episode.number != self.episode {
@@ -227,6 +249,7 @@ impl Machine {
             Phase::HalfOpen {
                 successes,
                 next_probe,
+                ..
             } => match ended {
                 Ended::CallFailed | Ended::OpenFailed => {
                     Some(self.open(Reason::ProbeFailed, now, random))
@@ -270,14 +293,14 @@ impl Machine {
         }
     }
 
-    fn why_open(&mut self, ended: Ended, now: Duration, succeeded: u64) -> Option<Reason> {
+    fn why_open(&mut self, ended: Ended, now: Duration, succeeded: Succeeded) -> Option<Reason> {
         if !matches!(ended, Ended::CallFailed | Ended::OpenFailed) {
             return None;
         }
-        self.mark(now, succeeded);
+        self.mark(now, succeeded.calls);
         self.failed += 1;
         if ended == Ended::OpenFailed {
-            if succeeded > self.succeeded_then {
+            if succeeded != self.succeeded_then {
                 self.opens_failed = 0;
             }
             self.opens_failed += 1;
@@ -288,7 +311,7 @@ impl Machine {
         }
         let base = self.marks.front()?;
         let failed = self.failed - base.failed;
-        let calls = failed + succeeded.saturating_sub(base.succeeded);
+        let calls = failed + succeeded.calls.saturating_sub(base.succeeded);
         (calls >= CALLS_MIN && failed * 2 >= calls).then_some(Reason::Rate { failed, calls })
     }
 

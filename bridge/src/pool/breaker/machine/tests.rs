@@ -1,6 +1,6 @@
 use super::{
     BreakerState, CALLS_MIN, Ended, Episode, MARK_EVERY, Machine, OPEN_MIN, OPENS_FAILED,
-    PROBE_PATIENCE, PROBES, Reason, Transition, WINDOW,
+    PROBE_PATIENCE, PROBES, Reason, Succeeded, Transition, WINDOW,
 };
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const fn ms(ms: u64) -> Duration {
 struct Rig {
     machine: Machine,
     now: Duration,
-    succeeded: u64,
+    succeeded: Succeeded,
 }
 
 impl Rig {
@@ -22,7 +22,7 @@ impl Rig {
         Self {
             machine: Machine::new(),
             now: ms(0),
-            succeeded: 0,
+            succeeded: Succeeded::default(),
         }
     }
 
@@ -37,11 +37,11 @@ impl Rig {
 
     fn end_of(&mut self, episode: Episode, ended: Ended, random: f64) -> Option<Transition> {
         if ended == Ended::CallSucceeded {
-            self.succeeded += 1;
+            self.succeeded.calls += 1;
         }
         // As the pool does it: what succeeds while it is closed is not told, but marked now and then.
         if ended == Ended::CallSucceeded && episode.state == BreakerState::Closed {
-            self.machine.mark(self.now, self.succeeded);
+            self.machine.mark(self.now, self.succeeded.calls);
             return None;
         }
         self.machine
@@ -76,6 +76,19 @@ impl Rig {
 }
 
 #[test]
+fn a_probe_that_is_not_run_makes_room_for_another_and_an_older_call_does_not() {
+    let mut rig = Rig::broken();
+    let before = rig.now;
+    rig.half_open();
+    let probe = rig.now;
+    rig.pass(ms(1));
+    rig.machine.unrun(before, rig.now);
+    assert!(rig.admit().is_err());
+    rig.machine.unrun(probe, rig.now);
+    assert_eq!(rig.admit(), Ok(None));
+}
+
+#[test]
 fn five_opens_that_fail_in_a_row_open_it() {
     let mut rig = Rig::new();
     for _ in 1..OPENS_FAILED {
@@ -85,6 +98,19 @@ fn five_opens_that_fail_in_a_row_open_it() {
     let open_for = OPEN_MIN;
     let opened = Transition::Opened { reason, open_for };
     assert_eq!(rig.end(Ended::OpenFailed), Some(opened));
+}
+
+#[test]
+fn a_session_that_is_opened_between_those_that_cannot_be_shows_that_the_backend_lives() {
+    let mut rig = Rig::new();
+    for _ in 0..3 {
+        for _ in 1..OPENS_FAILED {
+            assert_eq!(rig.end(Ended::OpenFailed), None);
+        }
+        rig.succeeded.opens += 1;
+    }
+    // So few are no rate either.
+    assert_eq!(rig.state(), BreakerState::Closed);
 }
 
 #[test]

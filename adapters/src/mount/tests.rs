@@ -1,0 +1,70 @@
+use super::{Job, Mounted, Outcome};
+use crate::test_support::{PATIENCE, get};
+use crate::{Adapter, CallContext, Error, PathParams, Request};
+use pontoon_bridge::{Pool, PoolStats};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A backend that answers only when it is too late, or at once, with an error of its own.
+struct Unhelpful {
+    is_slow: bool,
+}
+
+impl Adapter for Unhelpful {
+    type Session = u8;
+
+    fn open(&self) -> Result<u8, Error> {
+        Ok(0)
+    }
+
+    fn call(&self, _: &mut u8, _: Request, call: &CallContext) -> Outcome {
+        while self.is_slow && !call.remaining().is_some_and(|left| left.is_zero()) {
+            thread::yield_now();
+        }
+        Err(Error::timed_out("the backend does not answer"))
+    }
+}
+
+/// What a pool counts after one call with this deadline.
+fn after_one_call(is_slow: bool, deadline: Duration, is_shortened: bool) -> PoolStats {
+    let pool = Pool::named("judged").threads(1).build().unwrap();
+    let bound = Mounted::blocking(Unhelpful { is_slow }).bind(Some(&pool), &Arc::from("/judged"));
+    let Some(super::Bound::Submit(bound)) = bound else {
+        unreachable!("a blocking adapter is submitted to")
+    };
+    let job = Job {
+        request: get("/judged"),
+        params: PathParams::default(),
+        request_id: 1,
+        deadline: Some(Instant::now() + deadline),
+        is_shortened,
+        place: None,
+    };
+    // Nobody polls it, so nobody leaves at the deadline.
+    let _call = bound.submit(job);
+    let until = Instant::now() + PATIENCE;
+    while pool.stats().completed == 0 {
+        assert!(Instant::now() < until, "the call ends");
+        thread::yield_now();
+    }
+    pool.stats()
+}
+
+/// Long enough for a worker to begin.
+const SOON: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_call_that_ends_after_a_deadline_of_the_client_says_nothing_of_the_backend() {
+    assert_eq!(after_one_call(true, SOON, true).backend_failed, 0);
+}
+
+#[test]
+fn a_call_that_ends_after_the_deadline_of_its_location_was_failed_by_the_backend() {
+    assert_eq!(after_one_call(true, SOON, false).backend_failed, 1);
+}
+
+#[test]
+fn a_call_that_fails_before_a_deadline_of_the_client_was_failed_by_the_backend() {
+    assert_eq!(after_one_call(false, PATIENCE, true).backend_failed, 1);
+}
