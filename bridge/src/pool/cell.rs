@@ -1,7 +1,7 @@
 //! A call of a pool that somebody may await, in one allocation: link, state, work and outcome.
 
 use super::core::Core;
-use super::serve::{Around, Bound, CallerSpan, Clock, Unrun, serve_in};
+use super::serve::{Around, Bound, CallerSpan, Clock, Outcome, Unrun, serve_in};
 use super::session::Session;
 use super::worker::{Interrupter, Job, Worker};
 use crate::call::{
@@ -84,14 +84,14 @@ where
     /// waited any more.
     fn finish(
         self: Arc<Self>,
-        result: Result<T, CallError>,
+        result: Outcome<T>,
         started: Instant,
         ended: Instant,
         posts: &mut Posts,
     ) -> Option<Pushed> {
         self.bound.core.admission.leave();
         let finished = Finished {
-            result: result.map_err(Box::new),
+            result,
             started,
             ended,
         };
@@ -165,7 +165,7 @@ where
             drop_quietly(work);
             core.call_was_not_run(self.submitted);
             let counter = core.counters.of_unrun(&error);
-            let pushed = self.finish(Err(error), started, started, &mut worker.posts);
+            let pushed = self.finish(Err(Box::new(error)), started, started, &mut worker.posts);
             if pushed.is_some() {
                 // Otherwise the caller has left by itself, and was counted then.
                 counter.add();
@@ -182,7 +182,8 @@ where
             |session| work(session, &context),
         );
         drop(context);
-        worker.call_ended(&self.bound, started, ended);
+        let is_sample = worker.is_sampling(core);
+        worker.call_ended(&self.bound, [started, ended], is_sample);
         let pushed = self.finish(result, started, ended, &mut worker.posts);
         if pushed.is_none() {
             // Dropping what came too late is foreign code.
@@ -198,7 +199,12 @@ where
         };
         drop_quietly(work);
         let now = Instant::now();
-        self.finish(Err(CallError::ShutDown), now, now, &mut Posts::default());
+        self.finish(
+            Err(Box::new(CallError::ShutDown)),
+            now,
+            now,
+            &mut Posts::default(),
+        );
     }
 
     fn is_husk(&self) -> bool {

@@ -2,7 +2,7 @@
 //! so it has one owner at a time, the queue, the worker, the inbox, and needs no state of its own.
 
 use super::core::Core;
-use super::serve::{Bound, CallerSpan, Clock, Plain, Unrun, serve_in};
+use super::serve::{Bound, CallerSpan, Clock, Outcome, Plain, Unrun, serve_in};
 use super::session::Session;
 use super::worker::{Interrupter, Job, Worker};
 use crate::call::{CallContext, Posts};
@@ -19,8 +19,7 @@ type Outlet<M> = Arc<Mailbox<Envelope<M>>>;
 
 enum Content<F, T, N> {
     Work(F, N),
-    /// An error is rare, and boxed so that it does not make every call large.
-    Outcome(Result<T, Box<CallError>>, N),
+    Outcome(Outcome<T>, N),
     Gone,
 }
 
@@ -107,12 +106,12 @@ where
     fn finish(
         mut self: Arc<Self>,
         core: &Core,
-        result: Result<T, CallError>,
+        result: Outcome<T>,
         then: N,
         posts: &mut Posts,
     ) -> Pushed {
         core.admission.leave();
-        *self.content() = Content::Outcome(result.map_err(Box::new), then);
+        *self.content() = Content::Outcome(result, then);
         let outlet = posts.keep(&self.outlet);
         match outlet.push(Envelope::new(self)) {
             Ok(pushed) => pushed,
@@ -137,8 +136,9 @@ where
         let Content::Work(work, then) = self.take() else {
             unreachable!("it is run once")
         };
-        // Nobody asks how long it took, but the pool must learn it.
-        let is_timed = self.submitted.is_some() || worker.is_sampling(core);
+        // Nobody asks how long it took, but the pool must learn it: from those that are timed from their
+        // submission.
+        let is_timed = self.submitted.is_some();
         let started = if is_timed {
             worker.now()
         } else {
@@ -152,7 +152,7 @@ where
                 core.call_was_not_run(submitted);
             }
             core.counters.of_unrun(&error).add();
-            let pushed = self.finish(core, Err(error), then, &mut worker.posts);
+            let pushed = self.finish(core, Err(Box::new(error)), then, &mut worker.posts);
             return worker.sent(pushed);
         }
         let context = CallContext::detached().with_deadline(self.deadline);
@@ -171,7 +171,7 @@ where
             work,
         );
         if is_timed {
-            worker.call_ended(&self.bound, started, ended);
+            worker.call_ended(&self.bound, [started, ended], true);
         } else {
             worker.untimed_call_ended(core);
         }
@@ -185,7 +185,12 @@ where
         };
         drop_quietly(work);
         let core = Arc::clone(&self.bound.core);
-        self.finish(&core, Err(CallError::ShutDown), then, &mut Posts::default());
+        self.finish(
+            &core,
+            Err(Box::new(CallError::ShutDown)),
+            then,
+            &mut Posts::default(),
+        );
     }
 
     fn is_husk(&self) -> bool {

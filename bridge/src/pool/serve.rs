@@ -101,7 +101,10 @@ pub(super) struct Plain;
 impl<S> Around<S> for Plain {}
 
 /// How a call ended, and when, if anybody wants to know; and what that says of the backend, if anything.
-type Served<T> = (Result<T, CallError>, Instant, Option<Ended>);
+type Served<T> = (Outcome<T>, Instant, Option<Ended>);
+
+/// A call's outcome on its way: an error is rare, and boxed so that it does not make every outcome large.
+pub(super) type Outcome<T> = Result<T, Box<CallError>>;
 
 /// Runs the foreign code.
 fn serve<S: 'static, T>(
@@ -120,7 +123,7 @@ fn serve<S: 'static, T>(
             // A failure was told by whoever asked the backend; a panic says nothing of it.
             let has_panicked = matches!(error, CallError::Panicked { .. });
             let verdict = has_panicked.then_some(Ended::NoMatter);
-            return (Err(error), Instant::now(), verdict);
+            return (Err(Box::new(error)), Instant::now(), verdict);
         }
     };
     let has_after = match around.before(&mut session) {
@@ -167,11 +170,11 @@ fn count(core: &Core, worker: &Worker, episode: Episode, verdict: Option<Ended>)
 }
 
 /// Counts a panic of a call's foreign code, and logs it.
-fn panicked(core: &Core, panic: Box<dyn Any + Send>) -> CallError {
+fn panicked(core: &Core, panic: Box<dyn Any + Send>) -> Box<CallError> {
     core.counters.panicked.add();
-    CallError::Panicked {
+    Box::new(CallError::Panicked {
         message: panic_logged(core, panic),
-    }
+    })
 }
 
 /// Logs a panic of foreign code; what it says.
@@ -222,7 +225,7 @@ pub(super) fn serve_in<S: 'static, T>(
     time: (Instant, Clock),
     around: &impl Around<S>,
     work: impl FnOnce(&mut Session<S>) -> T,
-) -> (Result<T, CallError>, Instant) {
+) -> (Outcome<T>, Instant) {
     let core = &*bound.core;
     let episode = core.breaker.episode();
     let served = catch_unwind(AssertUnwindSafe(|| {
@@ -232,7 +235,7 @@ pub(super) fn serve_in<S: 'static, T>(
     let (result, ended, verdict) = served.unwrap_or_else(|panic| {
         let message = panic_message(&*panic);
         drop_quietly(panic);
-        let panicked = Err(CallError::Panicked { message });
+        let panicked = Err(Box::new(CallError::Panicked { message }));
         (panicked, Instant::now(), Some(Ended::NoMatter))
     });
     count(core, worker, episode, verdict);

@@ -120,7 +120,13 @@ impl Worker {
     }
 
     /// Notes that foreign code has returned.
-    pub(crate) fn call_ended<S>(&mut self, bound: &Bound<S>, began: Instant, ended: Instant) {
+    /// `is_sample` says that the pool is to learn from it.
+    pub(crate) fn call_ended<S>(
+        &mut self,
+        bound: &Bound<S>,
+        [began, ended]: [Instant; 2],
+        is_sample: bool,
+    ) {
         let core = &*bound.core;
         self.ended = Some(ended);
         self.last_look = self.ended;
@@ -133,7 +139,7 @@ impl Worker {
         if core.is_sized && !core.counters.of(self.index).is_stuck() {
             core.counters.of(self.index).call_took(service);
         }
-        if self.is_sampling(core) {
+        if is_sample {
             core.admission.learn(service);
             bound.typical.learn(service);
             core.mark_successes(ended);
