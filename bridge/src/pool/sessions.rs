@@ -121,11 +121,14 @@ impl Sessions {
         self.closing.push(session);
     }
 
-    /// Closes what the last call has left to be closed; whether there was any.
-    pub(super) fn close_left(&mut self) -> bool {
-        let is_any = !self.closing.is_empty();
+    /// Whether the last call has left anything to be closed.
+    pub(super) fn are_left_to_close(&self) -> bool {
+        !self.closing.is_empty()
+    }
+
+    /// Closes what the last call has left to be closed.
+    pub(super) fn close_left(&mut self) {
         self.closing.drain(..).for_each(|session| session.close());
-        is_any
     }
 
     /// Keeps a session that is not there yet.

@@ -181,8 +181,9 @@ impl Worker {
     fn run(&mut self, core: &Core, job: Arc<dyn Job>) {
         // A panic that got here would end the thread, and with it a worker for good.
         run_quietly(|| job.run(core, self));
-        // Foreign code as well, and may take its time: the outcome is on its way.
-        if run_quietly(|| self.sessions.close_left()) != Some(false) {
+        if self.sessions.are_left_to_close() {
+            // Foreign code as well, and may take its time: the outcome is on its way.
+            run_quietly(|| self.sessions.close_left());
             self.forget_the_time();
         }
         self.foreign_code_ended(core);

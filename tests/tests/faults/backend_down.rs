@@ -258,3 +258,22 @@ fn a_call_that_fails_after_its_deadline_was_failed_by_the_backend() {
     eventually("it ends", || stats(&server, "p").completed == 1);
     assert_eq!(stats(&server, "p").backend_failed, 1);
 }
+
+#[test]
+fn a_call_that_fails_after_a_deadline_of_its_client_says_nothing_of_the_backend() {
+    let gate = Arc::new(Gate::default());
+    let _opens = OpensAtLast(Arc::clone(&gate));
+    let at_gate = Arc::clone(&gate);
+    let slow = blocking("p", move |_| {
+        at_gate.pass();
+        Err(Error::timed_out("the backend did not answer in time"))
+    });
+    let server = Fixture::start(server(1).pool(pool(1, 8)).location("/", slow));
+    let mut client = server.connect();
+    client.send_request("GET", "/", &[("X-Request-Timeout", "1")], b"");
+    gate.wait_for(1);
+    eventually("it is too late", || stats(&server, "p").expired == 1);
+    gate.open();
+    eventually("it ends", || stats(&server, "p").completed == 1);
+    assert_eq!(stats(&server, "p").backend_failed, 0);
+}
