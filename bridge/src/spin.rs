@@ -74,7 +74,7 @@ pub(crate) fn wake_cost() -> Duration {
 /// Learns from a thread that was woken so long after the other one decided to wake it.
 pub(crate) fn learn_wake_cost(sample: Duration) {
     let sample = sample.clamp(WAKE_COST_MIN, WAKE_COST_MAX);
-    let sample = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
+    let sample = crate::stats::nanos(sample);
     // Relaxed, Relaxed: an estimate; a lost update is one sample less.
     let old = WAKE_COST_NS.load(Relaxed);
     // Relaxed: as above.

@@ -53,8 +53,7 @@ impl Durations {
 
     /// Adds one value; beyond an hour it counts as an hour.
     pub fn record(&mut self, value: Duration) {
-        let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
-        self.0.saturating_record(nanos);
+        self.0.saturating_record(nanos(value));
     }
 
     /// How many values there are.

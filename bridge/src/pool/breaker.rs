@@ -16,7 +16,7 @@ use self::machine::{MARK_EVERY, Machine, Succeeded, Transition};
 use super::core::Core;
 use crate::error::{SubmitError, whole_seconds};
 use crate::quiet::run_quietly;
-use crate::stats::Counter;
+use crate::stats::{Counter, nanos};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -89,10 +89,6 @@ impl Breaker {
         self.next_call_ns.store(next_call_ns, Relaxed);
         changed
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Core {

@@ -14,10 +14,9 @@ use super::sizing::{self, Sizing};
 use super::watchdog::HOOK_THREADS;
 use super::whereabouts::Whereabouts;
 use super::worker::block_signals;
-use crate::quiet::drop_quietly;
+use crate::quiet::{drop_quietly, run_quietly};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -55,10 +54,7 @@ pub(super) fn patrol(
     while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let Some(core) = pool.upgrade() else { return };
         // A log's subscriber runs in here. Without the patrol nobody would see what is stuck.
-        let look = AssertUnwindSafe(|| patrol.look(&core, Instant::now()));
-        if let Err(panic) = catch_unwind(look) {
-            drop_quietly(panic);
-        }
+        run_quietly(|| patrol.look(&core, Instant::now()));
         // It may be the last owner of what the pool's user gave.
         drop_quietly(core);
     }

@@ -3,6 +3,7 @@
 
 use super::worker::{Job, block_signals};
 use crate::quiet::drop_quietly;
+use crate::stats::nanos;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,8 +83,8 @@ impl Hook {
     pub(super) fn overdue_ns(&self, now: Instant) -> Option<u64> {
         // Relaxed: a hint.
         let due_ns = self.due_ns.load(Relaxed);
-        let now_ns = now.saturating_duration_since(self.epoch).as_nanos();
-        (due_ns != 0 && u128::from(due_ns) < now_ns).then_some(due_ns)
+        let now_ns = nanos(now.saturating_duration_since(self.epoch));
+        (due_ns != 0 && due_ns < now_ns).then_some(due_ns)
     }
 
     /// Stops a call, if there is still something to stop.
@@ -95,7 +96,7 @@ impl Hook {
             .epoch
             .elapsed()
             .saturating_add(interrupter.time_limit());
-        let due_ns = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
+        let due_ns = nanos(due);
         // Relaxed: as above.
         self.due_ns.store(due_ns.max(1), Relaxed);
         interrupter.interrupt();

@@ -119,8 +119,7 @@ impl Worker {
         self.calls.is_multiple_of(SHORT_CALLS_PER_SAMPLE) || core.takes_long()
     }
 
-    /// Notes that foreign code has returned.
-    /// `is_sample` says that the pool is to learn from it.
+    /// Notes that foreign code has returned. `is_sample` says that the pool is to learn from it.
     pub(crate) fn call_ended<S>(
         &mut self,
         bound: &Bound<S>,
@@ -130,11 +129,9 @@ impl Worker {
         let core = &*bound.core;
         self.ended = Some(ended);
         self.last_look = self.ended;
-        if std::mem::take(&mut self.was_not_tried) {
-            core.counters.shed.add();
+        if !self.count_call(core) {
             return;
         }
-        core.counters.of(self.index).call_completed();
         let service = ended.saturating_duration_since(began);
         if core.is_sized && !core.counters.of(self.index).is_stuck() {
             core.counters.of(self.index).call_took(service);
@@ -149,11 +146,18 @@ impl Worker {
     /// As [`call_ended`](Self::call_ended), when nobody has looked at the clock.
     pub(crate) fn untimed_call_ended(&mut self, core: &Core) {
         self.ended = None;
-        if std::mem::take(&mut self.was_not_tried) {
-            core.counters.shed.add();
-        } else {
+        self.count_call(core);
+    }
+
+    /// Counts a call as completed, or as shed if there was no session to try it in; whether it was tried.
+    fn count_call(&mut self, core: &Core) -> bool {
+        let was_tried = !std::mem::take(&mut self.was_not_tried);
+        if was_tried {
             core.counters.of(self.index).call_completed();
+        } else {
+            core.counters.shed.add();
         }
+        was_tried
     }
 
     /// Notes that the call succeeded, as far as the backend is concerned.
