@@ -198,6 +198,24 @@ fn calls_that_tell_nothing_of_the_backend_neither_open_nor_close_it() {
     recovers(&pool);
 }
 
+/// Holds one call, opens the breaker, and holds the first probe as well: both calls hang at the gate.
+fn hold_probe(pool: &Pool<u8>, gate: &Gate) -> (Call<()>, Option<Call<()>>) {
+    let holds = || {
+        let at_gate = gate.clone();
+        pool.call(move |_| at_gate.pass()).submit()
+    };
+    let first = holds();
+    gate.wait_for(1);
+    open_by_rate(pool);
+    let mut second = None;
+    eventually("a probe is let in", || {
+        second.take();
+        second = Some(holds());
+        pool.stats().in_flight == 2
+    });
+    (first, second)
+}
+
 #[test]
 fn a_probe_that_is_never_run_does_not_keep_the_breaker_open() {
     let pool = pool("unrun").threads(2);
@@ -206,20 +224,7 @@ fn a_probe_that_is_never_run_does_not_keep_the_breaker_open() {
         .build()
         .unwrap();
     let gate = Gate::default();
-    let holds = || {
-        let at_gate = gate.clone();
-        pool.call(move |_| at_gate.pass()).submit()
-    };
-    let first = holds();
-    gate.wait_for(1);
-    open_by_rate(&pool);
-    // It begins while the breaker is open, so it is the first probe, and hangs.
-    let mut second = None;
-    eventually("a probe is let in", || {
-        second.take();
-        second = Some(holds());
-        pool.stats().in_flight == 2
-    });
+    let (first, _probe) = hold_probe(&pool, &gate);
     let mut waits = None;
     eventually("another one may come", || {
         waits.take();
@@ -244,19 +249,7 @@ fn a_probe_for_which_there_is_no_room_is_not_missed() {
         .build()
         .unwrap();
     let gate = Gate::default();
-    let holds = || {
-        let at_gate = gate.clone();
-        pool.call(move |_| at_gate.pass()).submit()
-    };
-    let first = holds();
-    gate.wait_for(1);
-    open_by_rate(&pool);
-    let mut second = None;
-    eventually("a probe is let in", || {
-        second.take();
-        second = Some(holds());
-        pool.stats().in_flight == 2
-    });
+    let (first, _probe) = hold_probe(&pool, &gate);
     let is_full = || {
         let refused = outcome(call(&pool, false)).unwrap_err();
         matches!(refused, CallError::Rejected(SubmitError::QueueFull { .. }))
