@@ -5,7 +5,7 @@ use crate::app::Shared;
 use crate::config::ListenAddress;
 use crate::error::Result;
 use crate::farewell;
-use crate::loops::StartedLoops;
+use crate::loops::{NOTICE, StartedLoops};
 use crate::reload::{Live, ReloadReport, Serving};
 use crate::server::Server;
 use pontoon_bridge::{Pool, PoolStats, ShutdownReport};
@@ -135,7 +135,10 @@ impl Running {
         let ends = self.loops.stop(until);
         let pools = || serving.pools.iter().map(|served| &served.pool);
         pools().for_each(Pool::begin_shutdown);
-        let left = || until.saturating_duration_since(Instant::now());
+        // A worker that closes its sessions needs a moment, which the loops may have used up; half of it,
+        // as the adapters go after it.
+        let noticed = until + NOTICE / 2;
+        let left = || noticed.saturating_duration_since(Instant::now());
         let mut reports: Vec<_> = pools().map(|pool| pool.shutdown(left())).collect();
         reports.extend(drains.into_iter().filter_map(|drain| drain.stop(until)));
         reports.retain(|report| report.still_running > 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pontoon::{Server, blocking};
+use pontoon::{Adapter, CallContext, Error, Request, Response, Server, blocking, on_pool};
 use pontoon_bridge::Pool;
 use pontoon_tests::client::Connection;
 use pontoon_tests::eventually;
@@ -193,6 +193,47 @@ fn a_stop_with_hung_calls_ends_on_time_and_names_what_hangs() {
         }
         gate.open();
         assert_eq!(gate.came(), 3, "what waited never ran");
+    }
+}
+
+/// Takes leave of its session slowly.
+struct LongGoodbye;
+
+impl Adapter for LongGoodbye {
+    type Session = ();
+
+    fn open(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn call(&self, (): &mut (), _: Request, _: &CallContext) -> Result<Response, Error> {
+        Ok(Response::text("well"))
+    }
+
+    fn close(&self, (): &mut ()) {
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_pool_whose_time_hung_calls_of_another_used_up_is_not_said_to_hang() {
+    for loops in LOOPS {
+        let gate = Arc::new(Gate::default());
+        let _opens = OpensAtLast(Arc::clone(&gate));
+        let server = Server::new()
+            .loops(loops)
+            .configure(|config| config.shutdown_timeout = Duration::from_millis(50))
+            .pool(pool(1, 1))
+            .pool(Pool::named("well").threads(1))
+            .location("/gate", blocking("p", at_gate(&gate)))
+            .location("/well", on_pool("well", LongGoodbye));
+        let server = Fixture::start(server);
+        let _hung = ask(&server, "/gate");
+        gate.wait_for(1);
+        assert_eq!(server.get("/well").status, 200);
+        let report = server.stop();
+        let stuck: Vec<_> = report.stuck.iter().map(|one| one.pool.as_str()).collect();
+        assert_eq!(stuck, ["p"]);
     }
 }
 
