@@ -3,12 +3,14 @@
 use crate::Outcome;
 use crate::client::Client;
 use crate::work::Counts;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -22,6 +24,8 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
     admin: Option<SocketAddr>,
+    /// The config file and the log of the `pontoon` command.
+    files: Option<(PathBuf, PathBuf)>,
 }
 
 impl Server {
@@ -52,6 +56,7 @@ impl Server {
             child,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             admin: None,
+            files: None,
         };
         server.address = first?;
         server.admin = second?;
@@ -68,32 +73,32 @@ impl Server {
             Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
         };
         let (address, admin) = (free()?, free()?);
-        let config = config
-            .replace("{listen}", &address.to_string())
-            .replace("{admin}", &admin.to_string());
-        let file = folder.join("pontoon.toml");
+        let config = filled_in(config, address, admin);
+        let file = folder.join(format!("{}.toml", address.port()));
+        let log = file.with_extension("log");
         fs::write(&file, config)?;
         let arguments: [OsString; 4] = [
             "--log".into(),
-            "warn,pontoon::access=off".into(),
+            "info,pontoon::access=off".into(),
             "run".into(),
-            file.into(),
+            file.clone().into(),
         ];
         let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("log"))?)
+            .stderr(fs::File::create(&log)?)
             .spawn()?;
         let mut server = Self {
             child,
             address,
             admin: Some(admin),
+            files: Some((file, log.clone())),
         };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if server.child.try_wait()?.is_some() || began.elapsed() > START_MAX {
-                let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+                let log = fs::read_to_string(&log).unwrap_or_default();
                 return Err(format!("pontoon does not start: {log}").into());
             }
             sleep(LOOK).await;
@@ -103,6 +108,39 @@ impl Server {
 
     pub(crate) fn client(&self) -> std::rc::Rc<Client> {
         Client::new(self.address).into()
+    }
+
+    /// Writes its config file anew, with the same addresses, and has it read.
+    pub(crate) fn reload(&self, config: &str) -> Outcome {
+        let (file, _) = self.files.as_ref().ok_or("it has no config file")?;
+        let admin = self.admin.ok_or("it has no admin listener")?;
+        fs::write(file, filled_in(config, self.address, admin))?;
+        self.signal(Signal::SIGHUP)
+    }
+
+    /// How often `text` is in the log of the `pontoon` command.
+    pub(crate) fn logged(&self, text: &str) -> Outcome<usize> {
+        let (_, log) = self.files.as_ref().ok_or("it has no log")?;
+        Ok(fs::read_to_string(log)?.matches(text).count())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Outcome {
+        Ok(kill(
+            Pid::from_raw(i32::try_from(self.child.id())?),
+            signal,
+        )?)
+    }
+
+    /// How long it takes to end from now; infinite if longer than `limit`.
+    pub(crate) async fn time_to_end(&mut self, limit: Duration) -> Outcome<f64> {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            if self.child.try_wait()?.is_some() {
+                return Ok(began.elapsed().as_secs_f64());
+            }
+            sleep(LOOK).await;
+        }
+        Ok(f64::INFINITY)
     }
 
     /// What its library has run.
@@ -150,6 +188,12 @@ impl Server {
         let kib = line.and_then(|line| line.split_whitespace().next());
         Ok(kib.ok_or("the kernel tells no resident memory")?.parse()?)
     }
+}
+
+fn filled_in(config: &str, listen: SocketAddr, admin: SocketAddr) -> String {
+    config
+        .replace("{listen}", &listen.to_string())
+        .replace("{admin}", &admin.to_string())
 }
 
 impl Drop for Server {

@@ -6,6 +6,8 @@ mod flood;
 mod gone;
 mod hung;
 mod idle;
+mod reload;
+mod stop;
 mod stuck;
 
 use crate::Outcome;
@@ -35,6 +37,10 @@ pub(crate) enum Scenario {
     Faults,
     /// 10,000 idle connections and 2,000 slow clients
     Idle,
+    /// A reload every second under load
+    Reload,
+    /// TERM under 1,000 connections, with calls that hang
+    Stop,
 }
 
 /// What all scenarios are told.
@@ -64,6 +70,8 @@ impl Scenario {
             Self::Gone => gone::table(),
             Self::Faults => faults::table(),
             Self::Idle => idle::table(),
+            Self::Reload => reload::table(),
+            Self::Stop => stop::table(),
         }
     }
 
@@ -78,6 +86,8 @@ impl Scenario {
             Self::Gone => gone::round(table).await,
             Self::Faults => faults::round(setting, table).await,
             Self::Idle => idle::round(setting, table).await,
+            Self::Reload => reload::round(setting, table).await,
+            Self::Stop => stop::round(table).await,
         }
     }
 }

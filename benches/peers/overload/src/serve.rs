@@ -45,6 +45,9 @@ pub(crate) struct ServeArguments {
     /// Stuck calls that are replaced
     #[arg(long, default_value_t = 0)]
     pub(crate) max_stuck: usize,
+    /// How long a stop may take; axum has no such limit
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) stop_limit_ms: u64,
 }
 
 /// Serves until it is told to stop. The first line that it prints is its address, the second that of its

@@ -80,7 +80,7 @@ impl Table {
         for (name, runs) in &self.rows {
             put(&mut text, format_args!("| {name} |"));
             for (index, column) in self.columns.iter().enumerate() {
-                let figure = shown(median(runs, index), column.decimals);
+                let figure = shown(median_of(runs, index), column.decimals);
                 put(&mut text, format_args!(" {figure} |"));
             }
             text.push('\n');
@@ -97,7 +97,7 @@ impl Table {
     fn judged(&self, bar: Bar) -> String {
         let Column { title, decimals } = self.columns[bar.column];
         let runs = self.rows.iter().find(|(name, _)| name == bar.row);
-        let figure = runs.and_then(|(_, runs)| median(runs, bar.column));
+        let figure = runs.and_then(|(_, runs)| median_of(runs, bar.column));
         let (sign, limit, is_met) = match bar.must_be {
             MustBe::AtLeast(limit) => ("≥", limit, figure.map(|figure| figure >= limit)),
             MustBe::AtMost(limit) => ("≤", limit, figure.map(|figure| figure <= limit)),
@@ -120,10 +120,17 @@ fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(arguments);
 }
 
-fn median(runs: &[Figures], column: usize) -> Option<f64> {
-    let mut all: Vec<f64> = runs.iter().filter_map(|figures| figures[column]).collect();
+fn median_of(runs: &[Figures], column: usize) -> Option<f64> {
+    let median = median(runs.iter().filter_map(|figures| figures[column]));
+    Some(median).filter(|median| !median.is_nan())
+}
+
+/// The middle one, or the lower of the two in the middle; no number where there is none.
+pub(crate) fn median(all: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<f64> = all.collect();
     all.sort_by(f64::total_cmp);
-    all.get(all.len().saturating_sub(1) / 2).copied()
+    let middle = all.get(all.len().saturating_sub(1) / 2);
+    middle.copied().unwrap_or(f64::NAN)
 }
 
 fn shown(figure: Option<f64>, decimals: usize) -> String {

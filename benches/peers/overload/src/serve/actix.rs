@@ -26,6 +26,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Outcome {
             .max_connections(CONNECTIONS_MAX)
             .keep_alive(Duration::from_secs(KEEP_ALIVE_S))
             .tcp_nodelay(true)
+            .shutdown_timeout(arguments.stop_limit_ms.div_ceil(1_000))
             .bind("127.0.0.1:0")?;
         for address in server.addrs() {
             peer_work::announce(address)?;

@@ -10,6 +10,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 
 /// What `#[tokio::main]` gives on two CPUs.
@@ -30,7 +31,12 @@ pub(super) fn serve(arguments: ServeArguments) -> Outcome {
         peer_work::announce(listener.local_addr()?)?;
         // As the others do by themselves.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        Ok(axum::serve(listener, app).await?)
+        let mut terminate = signal(SignalKind::terminate())?;
+        let stop = async move {
+            terminate.recv().await;
+        };
+        let served = axum::serve(listener, app).with_graceful_shutdown(stop);
+        Ok(served.await?)
     })
 }
 

@@ -18,6 +18,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Outcome {
         .configure(|config| {
             config.max_connections = CONNECTIONS_MAX;
             config.keep_alive = Duration::from_secs(KEEP_ALIVE_S);
+            config.shutdown_timeout = Duration::from_millis(arguments.stop_limit_ms);
         })
         .pool(work)
         .pool(other)
