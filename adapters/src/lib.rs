@@ -10,6 +10,8 @@
 //! | [`sleep`] | nothing: takes time, or CPU, as a model of a slow library | |
 //! | [`callback`] | a callback-style library in miniature, well behaved or not | |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
+//!
+//! What SQL adapters have in common is in [`sql`].
 
 pub mod adapter;
 mod blocking;
@@ -25,6 +27,7 @@ mod request;
 mod response;
 pub mod settings;
 pub mod sleep;
+pub mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(test)]

@@ -36,6 +36,29 @@ pub enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
+/// Where a parameter is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Path, query string, body, in this order.
+    #[default]
+    Any,
+    /// The path only.
+    Path,
+    /// The query string only.
+    Query,
+    /// The form or the JSON body only.
+    Body,
+}
+
+/// A parameter as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'p> {
+    /// The decoded text of a path, query string or form.
+    Text(&'p str),
+    /// A JSON value, exactly as it was sent.
+    Json(&'p str),
+}
+
 type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -99,22 +122,38 @@ impl<'a> Params<'a> {
     ///
     /// 400 when it is given twice or beyond the range of its type; the detail names it.
     pub fn get(&self, name: &str) -> Result<Option<Value<'_>>, Error> {
-        if let Some(value) = self.path.get(name) {
-            return Ok(Some(Value::Text(value.into())));
+        Ok(match self.find(name, Place::Any)? {
+            None => None,
+            Some(Found::Text(value)) => Some(Value::Text(value.into())),
+            Some(Found::Json(value)) => Some(typed(value, name)?),
+        })
+    }
+
+    /// A parameter as it was sent, if it is there, for who gives it a type of his own.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is given twice; the detail names it.
+    pub fn find(&self, name: &str, place: Place) -> Result<Option<Found<'_>>, Error> {
+        let is_looked_at = |one| place == Place::Any || place == one;
+        if is_looked_at(Place::Path)
+            && let Some(value) = self.path.get(name)
+        {
+            return Ok(Some(Found::Text(value)));
         }
-        if let Some(value) = only_one(&self.query, name, "query string")? {
-            return Ok(Some(Value::Text(value.into())));
+        if is_looked_at(Place::Query)
+            && let Some(value) = only_one(&self.query, name, "query string")?
+        {
+            return Ok(Some(Found::Text(value)));
         }
-        match &self.body {
-            Body::None => Ok(None),
-            Body::Form(pairs) => {
-                let value = only_one(pairs, name, "form")?;
-                Ok(value.map(|value| Value::Text(value.into())))
-            }
-            Body::Json(members) => find(members, name)
-                .map(|raw| typed(raw.get(), name))
-                .transpose(),
+        if !is_looked_at(Place::Body) {
+            return Ok(None);
         }
+        Ok(match &self.body {
+            Body::None => None,
+            Body::Form(pairs) => only_one(pairs, name, "form")?.map(Found::Text),
+            Body::Json(members) => find(members, name).map(|raw| Found::Json(raw.get())),
+        })
     }
 }
 
@@ -188,7 +227,7 @@ fn typed<'a>(json: &'a str, name: &str) -> Result<Value<'a>, Error> {
     }
 }
 
-fn text<'a>(json: &'a str, name: &str) -> Result<Cow<'a, str>, Error> {
+pub(crate) fn text<'a>(json: &'a str, name: &str) -> Result<Cow<'a, str>, Error> {
     // Only a text without escapes can be borrowed.
     if let Ok(text) = serde_json::from_str::<&str>(json) {
         return Ok(text.into());

@@ -46,7 +46,7 @@ pub use diagnostic::{Diagnostic, SettingsErrors, Severity, render};
 pub use document::Document;
 pub use fingerprint::Fingerprint;
 pub use nearest::{did_you_mean, nearest};
-pub use readers::{AutoOr, CountOrPercent};
+pub use readers::{AutoOr, CountOrPercent, Scalar};
 pub use values::{format_duration, format_size};
 
 /// A key that a table may have: what is read, and what the documentation says of it.

@@ -36,7 +36,43 @@ pub enum CountOrPercent {
     Percent(u8),
 }
 
+/// A single value, as TOML has it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// An integer.
+    Integer(i64),
+    /// A number with a fraction or an exponent, as it was written.
+    Number(String),
+    /// A text.
+    Text(String),
+}
+
 impl Settings<'_> {
+    /// Any single value: a text, a number, `true` or `false`.
+    pub fn scalar(&mut self, key: &'static str) -> Option<Scalar> {
+        self.read(
+            key,
+            "a text, a number, true or false",
+            |value| match value {
+                DeValue::Boolean(flag) => Ok(Scalar::Boolean(*flag)),
+                DeValue::Integer(number) => {
+                    in_range(number, &(i64::MIN..=i64::MAX)).map(Scalar::Integer)
+                }
+                DeValue::Float(number) => {
+                    let text = number.as_str().replace('_', "");
+                    match text.parse::<f64>() {
+                        Ok(value) if value.is_finite() => Ok(Scalar::Number(text)),
+                        _ => Err(Rejected::Value(format!("not {text}"))),
+                    }
+                }
+                DeValue::String(text) => Ok(Scalar::Text(text.to_string())),
+                _ => Err(Rejected::Type),
+            },
+        )
+    }
+
     /// Any text.
     pub fn string(&mut self, key: &'static str) -> Option<String> {
         self.read(key, "text", |value| Ok(text_of(value)?.to_owned()))

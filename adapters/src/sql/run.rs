@@ -1,0 +1,177 @@
+//! One request: its values are filled in, its statements run, all or none of them.
+
+use crate::{CallContext, Error, Request, Response};
+
+use super::answer::{Answer, Output};
+use super::fill::{Filler, Sources};
+use super::plan::{Plan, Transaction};
+use super::{Statement, Value};
+
+/// What all SQL adapters read from their location.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Common {
+    /// What is run.
+    pub plan: Plan,
+    /// Where its values come from.
+    pub sources: Sources,
+    /// What becomes of the rows.
+    pub output: Output,
+    /// How often a transaction that clashed with another one is run again.
+    pub retries: u32,
+}
+
+/// A statement that is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'t> {
+    /// The statement.
+    pub statement: &'t Statement,
+    /// Its transaction's place in the plan, and its own in the transaction: what is prepared of it is found
+    /// by them.
+    pub index: (usize, usize),
+    /// The values of its parameters, in the order of [`Statement::parameters`].
+    pub values: &'t [Value<'t>],
+}
+
+/// A database, as far as one call needs it.
+pub trait Database {
+    /// Begins a transaction, which only reads if it says so.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    fn begin(&mut self, reads: bool) -> Result<(), Failure>;
+
+    /// Makes what was done since [`begin`](Self::begin) last.
+    ///
+    /// # Errors
+    ///
+    /// What the database says; then nothing of it lasts.
+    fn commit(&mut self) -> Result<(), Failure>;
+
+    /// Undoes what was done since [`begin`](Self::begin).
+    ///
+    /// # Errors
+    ///
+    /// The session is in a state that nobody knows: it is closed.
+    fn roll_back(&mut self) -> Result<(), Failure>;
+
+    /// Runs a statement to its end, and gives the answer all of its results.
+    ///
+    /// # Errors
+    ///
+    /// What the database or the answer says.
+    fn run(&mut self, task: Task<'_>, answer: &mut Answer<'_>) -> Result<(), Failure>;
+
+    /// Whether one statement alone needs a transaction around it, so that its changes go when its answer
+    /// cannot be sent. It does not where the answer is complete before the statement has ended.
+    fn needs_transaction(&self, statement: &Statement) -> bool {
+        !statement.reads()
+    }
+}
+
+/// Why a call fails.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the client is told.
+    pub error: Error,
+    /// It clashed with another transaction, and may go well when it is run again.
+    pub is_worth_a_retry: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            is_worth_a_retry: false,
+        }
+    }
+}
+
+impl Common {
+    /// Answers a request.
+    ///
+    /// # Errors
+    ///
+    /// 405 when nothing runs for its method, 400 when a value is missing or wrong, and what the database
+    /// says. When it could not be rolled back the error breaks its session.
+    pub fn answer(
+        &self,
+        database: &mut impl Database,
+        request: &Request,
+        call: &CallContext,
+    ) -> Result<Response, Error> {
+        let transaction = self.plan.of(request.method())?;
+        let filler = Filler::new(request, call, &self.sources)?;
+        let values = |statement: &Statement| {
+            let parameters = statement.parameters().iter();
+            parameters
+                .map(|parameter| filler.value(parameter))
+                .collect()
+        };
+        let values: Vec<Vec<Value<'_>>> = transaction
+            .statements
+            .iter()
+            .map(values)
+            .collect::<Result<_, Error>>()?;
+        let mut tries = 0;
+        loop {
+            match self.try_once(database, transaction, &values) {
+                Err(failure)
+                    if failure.is_worth_a_retry
+                        && tries < self.retries
+                        && !failure.error.breaks_session()
+                        && !call.is_cancelled() =>
+                {
+                    tries += 1;
+                }
+                outcome => return outcome.map_err(|failure| failure.error),
+            }
+        }
+    }
+
+    fn try_once(
+        &self,
+        database: &mut impl Database,
+        transaction: &Transaction,
+        values: &[Vec<Value<'_>>],
+    ) -> Result<Response, Failure> {
+        let statements = &transaction.statements;
+        if let [statement] = &statements[..]
+            && !database.needs_transaction(statement)
+        {
+            return self.run_all(database, transaction, values);
+        }
+        database.begin(transaction.reads())?;
+        let outcome = self
+            .run_all(database, transaction, values)
+            .and_then(|response| {
+                database.commit()?;
+                Ok(response)
+            });
+        outcome.map_err(|failure| match database.roll_back() {
+            Ok(()) => failure,
+            Err(_) => Failure {
+                error: failure.error.breaking_session(),
+                is_worth_a_retry: false,
+            },
+        })
+    }
+
+    fn run_all(
+        &self,
+        database: &mut impl Database,
+        transaction: &Transaction,
+        values: &[Vec<Value<'_>>],
+    ) -> Result<Response, Failure> {
+        let mut answer = Answer::new(&self.output);
+        for (at, (statement, values)) in transaction.statements.iter().zip(values).enumerate() {
+            let task = Task {
+                statement,
+                index: (transaction.index, at),
+                values,
+            };
+            database.run(task, &mut answer)?;
+        }
+        Ok(answer.finish()?)
+    }
+}

@@ -1,0 +1,440 @@
+//! A statement with named parameters, read once at start.
+//!
+//! `:name` is a parameter wherever it is not within a text, a quoted name, a comment or a
+//! dollar-quoted text. It may be followed by a type: `:id::int8`. A name may have dots, which lead into
+//! the objects of a JSON body: `:user.name`. A `::` that follows anything else is PostgreSQL's cast and
+//! left alone, as is the `:=` of MySQL.
+
+use std::fmt::Write;
+
+use super::kinds::ValueKind;
+
+/// How a database's SQL differs from that of others, as far as finding its parameters goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// How a parameter is written in what the database gets.
+    pub placeholder: Placeholder,
+    /// The database knows `::type` itself.
+    pub has_casts: bool,
+    /// A backslash escapes the next character of a text: MySQL. (In PostgreSQL only in `E'…'`, which is
+    /// always heeded.)
+    pub has_backslash_escapes: bool,
+    /// Comments may be nested: PostgreSQL.
+    pub nests_comments: bool,
+    /// `$tag$…$tag$` is a text: PostgreSQL.
+    pub has_dollar_quotes: bool,
+    /// `#` begins a comment: MySQL.
+    pub has_hash_comments: bool,
+}
+
+/// How a parameter is written in what the database gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placeholder {
+    /// `$1`, by number: PostgreSQL. One that is used twice is sent once.
+    Dollar,
+    /// `?1`, by number: SQLite.
+    NumberedQuestion,
+    /// `?`, by position: MySQL, ODBC. One that is used twice is sent twice.
+    Question,
+}
+
+impl Dialect {
+    /// PostgreSQL.
+    pub const POSTGRES: Self = Self {
+        placeholder: Placeholder::Dollar,
+        has_casts: true,
+        has_backslash_escapes: false,
+        nests_comments: true,
+        has_dollar_quotes: true,
+        has_hash_comments: false,
+    };
+    /// SQLite.
+    pub const SQLITE: Self = Self {
+        placeholder: Placeholder::NumberedQuestion,
+        has_casts: false,
+        has_backslash_escapes: false,
+        nests_comments: false,
+        has_dollar_quotes: false,
+        has_hash_comments: false,
+    };
+    /// MySQL and MariaDB.
+    pub const MYSQL: Self = Self {
+        placeholder: Placeholder::Question,
+        has_casts: false,
+        has_backslash_escapes: true,
+        nests_comments: false,
+        has_dollar_quotes: false,
+        has_hash_comments: true,
+    };
+    /// Whatever is behind ODBC.
+    pub const ODBC: Self = Self {
+        placeholder: Placeholder::Question,
+        has_casts: false,
+        has_backslash_escapes: false,
+        nests_comments: false,
+        has_dollar_quotes: false,
+        has_hash_comments: false,
+    };
+}
+
+/// A parameter of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name, with its dots.
+    pub name: String,
+    /// What its value must be.
+    pub kind: ValueKind,
+}
+
+/// A statement, ready for its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    text: String,
+    parameters: Vec<Parameter>,
+    placeholders: Vec<usize>,
+    reads: bool,
+}
+
+/// Why a text is not a statement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Malformed {
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+fn malformed(message: impl Into<String>) -> Malformed {
+    let message = message.into();
+    Malformed { message }
+}
+
+impl Statement {
+    /// Reads a statement.
+    ///
+    /// # Errors
+    ///
+    /// It is empty, it holds more than one statement, a text or comment does not end, or a parameter
+    /// has two types or one that nobody knows.
+    pub fn parse(sql: &str, dialect: Dialect) -> Result<Self, Malformed> {
+        let mut reader = Reader {
+            rest: sql.trim(),
+            dialect,
+            statement: Self {
+                text: String::with_capacity(sql.len()),
+                parameters: Vec::new(),
+                placeholders: Vec::new(),
+                reads: true,
+            },
+            words: Words::default(),
+        };
+        reader.read()?;
+        let Reader {
+            mut statement,
+            words,
+            ..
+        } = reader;
+        if words.count == 0 {
+            return Err(malformed("it is empty; give one statement"));
+        }
+        statement.reads = words.reads();
+        Ok(statement)
+    }
+
+    /// The text for the database.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its parameters, each once, in the order of their first use.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Which parameter each placeholder stands for, in the order of the text. By number: each once.
+    pub fn placeholders(&self) -> &[usize] {
+        &self.placeholders
+    }
+
+    /// Whether it looks as if it only read. A function that it calls may write all the same.
+    pub fn reads(&self) -> bool {
+        self.reads
+    }
+}
+
+/// The words of a statement outside of texts and comments, as far as they tell whether it writes.
+#[derive(Debug, Default)]
+struct Words {
+    count: usize,
+    begins_reading: bool,
+    writes: bool,
+    last_is_for: bool,
+}
+
+impl Words {
+    fn see(&mut self, word: &str) {
+        let is = |words: &[&str]| words.iter().any(|one| one.eq_ignore_ascii_case(word));
+        if self.count == 0 {
+            self.begins_reading = is(&[
+                "SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DESCRIBE", "DESC",
+                "PRAGMA",
+            ]);
+        }
+        // `FOR UPDATE` locks rows, and changes none.
+        let is_lock = self.last_is_for && is(&["UPDATE"]);
+        self.writes |= is(&["INSERT", "UPDATE", "DELETE", "MERGE", "INTO"]) && !is_lock;
+        // `FOR NO KEY UPDATE`.
+        self.last_is_for = is(&["FOR"]) || (self.last_is_for && is(&["NO", "KEY"]));
+        self.count += 1;
+    }
+
+    fn reads(&self) -> bool {
+        self.begins_reading && !self.writes
+    }
+}
+
+struct Reader<'s> {
+    rest: &'s str,
+    dialect: Dialect,
+    statement: Statement,
+    words: Words,
+}
+
+impl<'s> Reader<'s> {
+    fn read(&mut self) -> Result<(), Malformed> {
+        while let Some(next) = self.rest.chars().next() {
+            match next {
+                '\'' => self.quoted('\'', self.dialect.has_backslash_escapes, "text")?,
+                '"' => self.quoted('"', self.dialect.has_backslash_escapes, "quoted name")?,
+                '`' => self.quoted('`', false, "quoted name")?,
+                '-' if self.rest.starts_with("--") => self.line(),
+                '#' if self.dialect.has_hash_comments => self.line(),
+                '/' if self.rest.starts_with("/*") => self.comment()?,
+                '$' if self.dialect.has_dollar_quotes => self.dollar()?,
+                ':' => self.colon()?,
+                '?' if self.dialect.placeholder != Placeholder::Dollar => {
+                    return Err(malformed(
+                        "a parameter has no name; write `:name` in place of `?`",
+                    ));
+                }
+                ';' => return self.end(),
+                _ if is_name_start(next) => self.word()?,
+                // A number is no word, and its letters (`1e5`) are none either.
+                _ if next.is_ascii_digit() => {
+                    let end = end_of(self.rest, |c| is_name(c) || c == '.');
+                    self.pass(end);
+                }
+                _ => self.pass(next.len_utf8()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes so many bytes over as they are.
+    fn pass(&mut self, bytes: usize) {
+        let (passed, rest) = self.rest.split_at(bytes);
+        self.statement.text.push_str(passed);
+        self.rest = rest;
+    }
+
+    fn word(&mut self) -> Result<(), Malformed> {
+        let end = end_of(self.rest, is_name);
+        let word = &self.rest[..end];
+        self.words.see(word);
+        let is_escape = word.eq_ignore_ascii_case("E") && self.rest[end..].starts_with('\'');
+        self.pass(end);
+        if is_escape {
+            return self.quoted('\'', true, "text");
+        }
+        Ok(())
+    }
+
+    fn quoted(&mut self, quote: char, has_escapes: bool, what: &str) -> Result<(), Malformed> {
+        let mut characters = self.rest.char_indices().skip(1);
+        while let Some((at, character)) = characters.next() {
+            if has_escapes && character == '\\' {
+                characters.next();
+            } else if character == quote {
+                // A doubled quote begins the next text at once, which comes to the same.
+                self.pass(at + quote.len_utf8());
+                return Ok(());
+            }
+        }
+        Err(malformed(format!(
+            "a {what} that begins with {quote} does not end"
+        )))
+    }
+
+    fn line(&mut self) {
+        self.pass(self.rest.find('\n').unwrap_or(self.rest.len()));
+    }
+
+    fn comment(&mut self) -> Result<(), Malformed> {
+        let (mut depth, mut at) = (0, 0);
+        loop {
+            let rest = &self.rest[at..];
+            if rest.starts_with("/*") && (depth == 0 || self.dialect.nests_comments) {
+                (depth, at) = (depth + 1, at + 2);
+            } else if rest.starts_with("*/") {
+                (depth, at) = (depth - 1, at + 2);
+                if depth == 0 {
+                    self.pass(at);
+                    return Ok(());
+                }
+            } else {
+                let next = rest.chars().next();
+                at += next
+                    .ok_or_else(|| malformed("a comment that begins with /* does not end"))?
+                    .len_utf8();
+            }
+        }
+    }
+
+    fn dollar(&mut self) -> Result<(), Malformed> {
+        let tag_end = 1 + end_of(&self.rest[1..], is_name);
+        if self.rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(malformed(
+                "a parameter has no name; write `:name` in place of `$1`",
+            ));
+        }
+        if !self.rest[tag_end..].starts_with('$') {
+            self.pass(tag_end);
+            return Ok(());
+        }
+        let tag = &self.rest[..=tag_end];
+        let Some(end) = self.rest[tag.len()..].find(tag) else {
+            return Err(malformed(format!(
+                "a text that begins with {tag} does not end"
+            )));
+        };
+        self.pass(end + 2 * tag.len());
+        Ok(())
+    }
+
+    fn colon(&mut self) -> Result<(), Malformed> {
+        if self.rest.starts_with("::") {
+            self.pass(2);
+            return Ok(());
+        }
+        let after = &self.rest[1..];
+        if !after.starts_with(is_name_start) {
+            self.pass(1);
+            return Ok(());
+        }
+        let name = dotted_name(after);
+        let rest = &after[name.len()..];
+        let cast = rest
+            .strip_prefix("::")
+            .map(type_name)
+            .filter(|cast| !cast.is_empty());
+        let kind = match cast {
+            Some(cast) => ValueKind::named(cast).or_else(|| {
+                // PostgreSQL has types that only it knows.
+                self.dialect.has_casts.then_some(ValueKind::Any)
+            }),
+            None => Some(ValueKind::Any),
+        };
+        let kind = kind.ok_or_else(|| {
+            let cast = cast.unwrap_or_default();
+            malformed(format!(
+                "the type `{cast}` of the parameter `{name}` is not known here"
+            ))
+        })?;
+        self.placeholder(name, kind)?;
+        self.rest = rest;
+        if let Some(cast) = cast {
+            let bytes = 2 + cast.len();
+            if self.dialect.has_casts {
+                self.pass(bytes);
+            } else {
+                self.rest = &self.rest[bytes..];
+            }
+        }
+        Ok(())
+    }
+
+    fn placeholder(&mut self, name: &str, kind: ValueKind) -> Result<(), Malformed> {
+        let Statement {
+            parameters,
+            placeholders,
+            text,
+            ..
+        } = &mut self.statement;
+        let known = parameters
+            .iter()
+            .position(|parameter| parameter.name == name);
+        let index = known.unwrap_or(parameters.len());
+        match parameters.get_mut(index) {
+            None => parameters.push(Parameter {
+                name: name.to_owned(),
+                kind,
+            }),
+            Some(parameter) if parameter.kind == ValueKind::Any => parameter.kind = kind,
+            Some(parameter) if kind == ValueKind::Any || kind == parameter.kind => {}
+            Some(_) => {
+                return Err(malformed(format!(
+                    "the parameter `{name}` has two types; give it one"
+                )));
+            }
+        }
+        let number = index + 1;
+        // Writing to a string does not fail.
+        let _ = match self.dialect.placeholder {
+            Placeholder::Dollar => write!(text, "${number}"),
+            Placeholder::NumberedQuestion => write!(text, "?{number}"),
+            Placeholder::Question => write!(text, "?"),
+        };
+        if known.is_none() || self.dialect.placeholder == Placeholder::Question {
+            placeholders.push(index);
+        }
+        Ok(())
+    }
+
+    /// What follows a semicolon must be nothing.
+    fn end(&mut self) -> Result<(), Malformed> {
+        let length = self.statement.text.len();
+        self.rest = &self.rest[1..];
+        let words = self.words.count;
+        self.read()?;
+        if self.words.count > words {
+            return Err(malformed(
+                "it holds more than one statement; give each its own text in an array",
+            ));
+        }
+        self.statement.text.truncate(length);
+        Ok(())
+    }
+}
+
+fn is_name_start(character: char) -> bool {
+    character == '_' || character.is_alphabetic()
+}
+
+fn is_name(character: char) -> bool {
+    character == '_' || character.is_alphanumeric()
+}
+
+fn end_of(text: &str, belongs: impl Fn(char) -> bool) -> usize {
+    text.find(|character| !belongs(character))
+        .unwrap_or(text.len())
+}
+
+/// A name and, after each dot, another one.
+fn dotted_name(text: &str) -> &str {
+    let mut end = end_of(text, is_name);
+    while let Some(rest) = text[end..].strip_prefix('.')
+        && rest.starts_with(is_name_start)
+    {
+        end += 1 + end_of(rest, is_name);
+    }
+    &text[..end]
+}
+
+/// A type's name, with `[]` if it is an array.
+fn type_name(text: &str) -> &str {
+    let end = end_of(text, is_name);
+    let is_array = text[end..].starts_with("[]");
+    &text[..end + if is_array { 2 } else { 0 }]
+}
+
+#[cfg(test)]
+mod tests;
