@@ -172,7 +172,7 @@ fn read_plan(settings: &mut Settings<'_>, dialect: Dialect) -> Option<Plan> {
                 let texts = queries.strings(name);
                 is_whole &= texts.is_some_and(|texts| {
                     let added = plan.add(method, &texts, dialect);
-                    added.is_ok_and_reported(&mut queries, name, &texts)
+                    added.reported(&mut queries, name, &texts)
                 });
             }
         }
@@ -184,7 +184,7 @@ fn read_plan(settings: &mut Settings<'_>, dialect: Dialect) -> Option<Plan> {
         let texts = settings.strings("query");
         is_whole &= texts.is_some_and(|texts| {
             let added = plan.add_for_any(&texts, dialect);
-            added.is_ok_and_reported(settings, "query", &texts)
+            added.reported(settings, "query", &texts)
         });
     } else if !settings.contains("queries") {
         settings.missing("query");
@@ -195,11 +195,11 @@ fn read_plan(settings: &mut Settings<'_>, dialect: Dialect) -> Option<Plan> {
 
 /// Says in the report what is wrong with a statement.
 trait Reported {
-    fn is_ok_and_reported(self, settings: &mut Settings<'_>, key: &str, texts: &[String]) -> bool;
+    fn reported(self, settings: &mut Settings<'_>, key: &str, texts: &[String]) -> bool;
 }
 
 impl Reported for Result<(), WrongStatement> {
-    fn is_ok_and_reported(self, settings: &mut Settings<'_>, key: &str, texts: &[String]) -> bool {
+    fn reported(self, settings: &mut Settings<'_>, key: &str, texts: &[String]) -> bool {
         if texts.is_empty() {
             settings.invalid(key, format!("`{key}` has no statement"));
             return false;
