@@ -7,8 +7,8 @@
 mod peers;
 
 use crate::Outcome;
-use crate::tally::{End, Summary, Tally};
 use clap::{Args, ValueEnum};
+use peer_load::tally::{End, Summary, Tally};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::future::Future;

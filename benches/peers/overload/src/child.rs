@@ -1,10 +1,10 @@
 //! The servers as processes: starting and stopping them, and what they use.
 
 use crate::Outcome;
-use crate::client::Client;
 use crate::work::Counts;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use peer_load::client::Client;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;

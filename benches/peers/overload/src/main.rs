@@ -5,13 +5,9 @@
 
 mod bridge;
 mod child;
-mod client;
-mod load;
 mod report;
 mod scenario;
 mod serve;
-mod table;
-mod tally;
 mod work;
 
 use bridge::BridgeArguments;

@@ -2,9 +2,9 @@
 
 use crate::Outcome;
 use crate::scenario::{Scenario, Setting};
-use crate::table::Table;
 use crate::{print, say};
 use clap::{Args, ValueEnum};
+use peer_load::table::Table;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;

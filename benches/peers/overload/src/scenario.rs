@@ -11,8 +11,8 @@ mod stop;
 mod stuck;
 
 use crate::Outcome;
-use crate::table::Table;
 use clap::ValueEnum;
+use peer_load::table::Table;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! client waits (`until`, nanoseconds of the machine's monotonic clock): so each server can tell by
 //! itself which calls it ran for nobody.
 
-use nix::time::{ClockId, clock_gettime};
+use peer_load::monotonic_ns;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -102,12 +102,6 @@ impl Drop for CountsEnd {
     fn drop(&mut self) {
         ENDED.fetch_add(1, Relaxed);
     }
-}
-
-/// Nanoseconds of a clock that all processes of the machine share.
-pub(crate) fn monotonic_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
-    now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

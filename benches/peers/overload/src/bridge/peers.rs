@@ -2,8 +2,8 @@
 
 use super::{BlockingWork, BridgeArguments, BridgeRun, Peer, WORKERS, measure};
 use crate::Outcome;
-use crate::tally::End;
 use actix_rt::System;
+use peer_load::tally::End;
 use pontoon_bridge::{CallError, EventLoop, Pool, event_loop};
 use std::future::Future;
 use std::time::{Duration, Instant};

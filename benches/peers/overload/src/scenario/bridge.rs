@@ -3,7 +3,7 @@
 use super::Setting;
 use crate::Outcome;
 use crate::bridge::{BridgePeer, BridgeRun};
-use crate::table::{Bar, Column, MustBe, Table, column};
+use peer_load::table::{Bar, Column, MustBe, Table, column};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

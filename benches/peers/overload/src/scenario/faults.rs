@@ -3,9 +3,9 @@
 use super::{SERVERS, Setting};
 use crate::Outcome;
 use crate::child::Server;
-use crate::load::{OpenLoop, closed_loop};
-use crate::table::{Bar, Column, MustBe, Table, column};
-use crate::tally::End;
+use peer_load::loops::{OpenLoop, closed_loop};
+use peer_load::table::{Bar, Column, MustBe, Table, column};
+use peer_load::tally::End;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -96,7 +96,10 @@ fn dice(number: u64) -> u64 {
 
 async fn measure(server: &Server, setting: &Setting) -> Outcome<Vec<Option<f64>>> {
     let client = server.client();
-    let closed = closed_loop(&client, 2 * THREADS, CAPACITY_TIME, PATIENCE, HEALTHY).await;
+    let closed = closed_loop(&client, 2 * THREADS, CAPACITY_TIME, PATIENCE, || {
+        HEALTHY.to_owned()
+    })
+    .await;
     let capacity = closed.answered as f64 / CAPACITY_TIME.as_secs_f64();
     let threads = server.threads()?;
     let load = OpenLoop {

@@ -3,8 +3,8 @@
 use super::{SERVERS, Setting};
 use crate::Outcome;
 use crate::child::Server;
-use crate::load::{OpenLoop, closed_loop, time_to_answer};
-use crate::table::{Bar, Column, MustBe, Table, column};
+use peer_load::loops::{OpenLoop, closed_loop, time_to_answer};
+use peer_load::table::{Bar, Column, MustBe, Table, column};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -97,7 +97,10 @@ async fn ran(server: &Server, row: &str) -> Outcome<(u64, Option<u64>)> {
 async fn measure(server: Server, row: &str, setting: &Setting, table: &mut Table) -> Outcome {
     let client = server.client();
     let patience = Duration::from_secs(5);
-    let closed = closed_loop(&client, 2 * THREADS, CAPACITY_TIME, patience, CALL).await;
+    let closed = closed_loop(&client, 2 * THREADS, CAPACITY_TIME, patience, || {
+        CALL.to_owned()
+    })
+    .await;
     let capacity = closed.answered as f64 / CAPACITY_TIME.as_secs_f64();
     let before = ran(&server, row).await?;
     let flood = OpenLoop {

@@ -3,9 +3,9 @@
 use super::SERVERS;
 use crate::Outcome;
 use crate::child::Server;
-use crate::client::{Connection, request};
-use crate::load::time_to_answer;
-use crate::table::{Bar, Column, MustBe, Table, column};
+use peer_load::client::{Connection, request};
+use peer_load::loops::time_to_answer;
+use peer_load::table::{Bar, Column, MustBe, Table, column};
 use std::time::Duration;
 use tokio::time::sleep;
 

@@ -3,9 +3,9 @@
 use super::{SERVERS, Setting};
 use crate::Outcome;
 use crate::child::Server;
-use crate::client::{Client, Connection, request};
-use crate::load::closed_loop;
-use crate::table::{Bar, Column, MustBe, Table, column, median};
+use peer_load::client::{Client, Connection, request};
+use peer_load::loops::closed_loop;
+use peer_load::table::{Bar, Column, MustBe, Table, column, median};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -106,7 +106,10 @@ async fn measure(quiet: &Server, hung: &Server, setting: &Setting) -> Outcome<Ve
     let clients = [quiet.client(), hung.client()];
     // Once more than is counted: threads and connections are there.
     for client in &clients {
-        closed_loop(client, CLIENTS, window * 2, PATIENCE, "/other?").await;
+        closed_loop(client, CLIENTS, window * 2, PATIENCE, || {
+            "/other?".to_owned()
+        })
+        .await;
     }
     let (mut rates, mut p99s) = (Vec::new(), Vec::new());
     let mut compare = async || {
@@ -142,7 +145,9 @@ async fn in_turns(clients: &[Rc<Client>; 2], window: Duration) -> [Served; 2] {
     let mut windows = [Vec::new(), Vec::new()];
     for _ in 0..WINDOWS {
         for (client, windows) in clients.iter().zip(&mut windows) {
-            windows.push(closed_loop(client, CLIENTS, window, PATIENCE, "/other?").await);
+            windows.push(
+                closed_loop(client, CLIENTS, window, PATIENCE, || "/other?".to_owned()).await,
+            );
         }
     }
     windows.map(|windows| Served {

@@ -3,10 +3,10 @@
 use super::{SERVERS, Setting};
 use crate::Outcome;
 use crate::child::Server;
-use crate::client::{Client, Connection};
-use crate::load::OpenLoop;
-use crate::table::{Bar, Column, MustBe, Table, column, median};
-use crate::tally::Summary;
+use peer_load::client::{Client, Connection};
+use peer_load::loops::OpenLoop;
+use peer_load::table::{Bar, Column, MustBe, Table, column, median};
+use peer_load::tally::Summary;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;

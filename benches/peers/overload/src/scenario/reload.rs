@@ -3,8 +3,8 @@
 use super::Setting;
 use crate::Outcome;
 use crate::child::Server;
-use crate::load::closed_loop;
-use crate::table::{Bar, Column, MustBe, Table, column};
+use peer_load::loops::closed_loop;
+use peer_load::table::{Bar, Column, MustBe, Table, column};
 use std::time::{Duration, Instant};
 use tokio::task::spawn_local;
 use tokio::time::{interval, sleep};
@@ -55,10 +55,11 @@ pub(super) async fn round(setting: &Setting, table: &mut Table) -> Outcome {
     let server = Server::pontoon_command(&setting.pontoon, &config(32), &setting.folder).await?;
     let time = setting.at_most(TIME);
     let client = server.client();
-    let alone = closed_loop(&client, CLIENTS, time / 5, PATIENCE, "/work").await;
+    let alone = closed_loop(&client, CLIENTS, time / 5, PATIENCE, || "/work".to_owned()).await;
     let end = Instant::now() + time;
-    let load =
-        spawn_local(async move { closed_loop(&client, CLIENTS, time, PATIENCE, "/work").await });
+    let load = spawn_local(async move {
+        closed_loop(&client, CLIENTS, time, PATIENCE, || "/work".to_owned()).await
+    });
     let mut ticks = interval(PERIOD);
     let mut sent = 0;
     // The first tick is at once, and the last reload is to end under load as well.

@@ -3,9 +3,9 @@
 use super::SERVERS;
 use crate::Outcome;
 use crate::child::Server;
-use crate::client::{Connection, request};
-use crate::table::{Bar, Column, MustBe, Table, column};
 use nix::sys::signal::Signal;
+use peer_load::client::{Connection, request};
+use peer_load::table::{Bar, Column, MustBe, Table, column};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, spawn_local};

@@ -3,9 +3,9 @@
 use super::{SERVERS, Setting};
 use crate::Outcome;
 use crate::child::Server;
-use crate::client::{Connection, request};
-use crate::load::{closed_loop, time_to_answer};
-use crate::table::{Bar, Column, MustBe, Table, column};
+use peer_load::client::{Connection, request};
+use peer_load::loops::{closed_loop, time_to_answer};
+use peer_load::table::{Bar, Column, MustBe, Table, column};
 use std::time::{Duration, Instant};
 
 const HANG: &str = "/work?us=3600000000";
@@ -60,7 +60,7 @@ async fn measure(server: &Server, setting: &Setting) -> Outcome<Vec<Option<f64>>
     let client = server.client();
     let time = setting.at_most(TIME);
     let rate = async || {
-        let ends = closed_loop(&client, 2 * THREADS, time, PATIENCE, CALL).await;
+        let ends = closed_loop(&client, 2 * THREADS, time, PATIENCE, || CALL.to_owned()).await;
         ends.answered as f64 / time.as_secs_f64()
     };
     let before = rate().await;

@@ -11,7 +11,7 @@ const LONGEST_US: u64 = 600_000_000;
 
 /// How one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// It got what it asked for.
     Answered,
     /// It was told that there is no room, or no time.
@@ -26,15 +26,20 @@ pub(crate) enum End {
 
 /// All that ended in a window.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct Tally {
     answered: Histogram<u64>,
     refused: Histogram<u64>,
     lag: Histogram<u64>,
-    pub(crate) sent: u64,
-    pub(crate) in_time: u64,
-    pub(crate) other: u64,
-    pub(crate) gave_up: u64,
-    pub(crate) broken: u64,
+    /// How many were sent.
+    pub sent: u64,
+    /// How many were answered in time.
+    pub in_time: u64,
+    /// How many got another answer.
+    pub other: u64,
+    /// On how many nobody waited any longer.
+    pub gave_up: u64,
+    /// How many lost their connection.
+    pub broken: u64,
 }
 
 impl Default for Tally {
@@ -56,13 +61,13 @@ impl Default for Tally {
 
 impl Tally {
     /// Notes that one was sent so much later than intended.
-    pub(crate) fn sent(&mut self, lag: Duration) {
+    pub fn sent(&mut self, lag: Duration) {
         self.sent += 1;
         self.lag.saturating_record(micros(lag));
     }
 
     /// Notes that one ended; what took longer than `limit` was not in time.
-    pub(crate) fn ended(&mut self, end: End, took: Duration, limit: Duration) {
+    pub fn ended(&mut self, end: End, took: Duration, limit: Duration) {
         match end {
             End::Answered => {
                 self.answered.saturating_record(micros(took));
@@ -75,14 +80,17 @@ impl Tally {
         }
     }
 
-    pub(crate) fn summary(&self) -> Summary {
-        let p99 = |times: &Histogram<u64>| {
-            (!times.is_empty()).then(|| times.value_at_quantile(0.99) as f64 / 1e3)
+    /// The tally in numbers.
+    pub fn summary(&self) -> Summary {
+        let quantile = |times: &Histogram<u64>, quantile| {
+            (!times.is_empty()).then(|| times.value_at_quantile(quantile) as f64 / 1e3)
         };
+        let p99 = |times| quantile(times, 0.99);
         Summary {
             sent: self.sent,
             answered: self.answered.len(),
             in_time: self.in_time,
+            answered_p50_ms: quantile(&self.answered, 0.5),
             answered_p99_ms: p99(&self.answered),
             refused: self.refused.len(),
             refused_p99_ms: p99(&self.refused),
@@ -96,23 +104,34 @@ impl Tally {
 
 /// A tally in numbers.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub(crate) struct Summary {
-    pub(crate) sent: u64,
-    pub(crate) answered: u64,
-    pub(crate) in_time: u64,
-    pub(crate) answered_p99_ms: Option<f64>,
-    pub(crate) refused: u64,
-    pub(crate) refused_p99_ms: Option<f64>,
-    pub(crate) other: u64,
-    pub(crate) gave_up: u64,
-    pub(crate) broken: u64,
+pub struct Summary {
+    /// How many were sent.
+    pub sent: u64,
+    /// How many got what they asked for.
+    pub answered: u64,
+    /// How many of them in time.
+    pub in_time: u64,
+    /// The median time of those, in milliseconds.
+    pub answered_p50_ms: Option<f64>,
+    /// Its 99th percentile.
+    pub answered_p99_ms: Option<f64>,
+    /// How many were refused.
+    pub refused: u64,
+    /// The 99th percentile of what a refusal took, in milliseconds.
+    pub refused_p99_ms: Option<f64>,
+    /// How many got another answer.
+    pub other: u64,
+    /// On how many nobody waited any longer.
+    pub gave_up: u64,
+    /// How many lost their connection.
+    pub broken: u64,
     /// How much later than intended they were sent.
-    pub(crate) lag_p99_ms: Option<f64>,
+    pub lag_p99_ms: Option<f64>,
 }
 
 impl Summary {
     /// Those that got no answer at all.
-    pub(crate) fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         let ended = self.answered + self.refused + self.other;
         self.sent.saturating_sub(ended)
     }

@@ -1,8 +1,8 @@
 //! Requests at a constant rate, whatever becomes of them (open loop), or each after the other (closed loop).
 
 use crate::client::Client;
+use crate::monotonic_ns;
 use crate::tally::{End, Summary, Tally};
-use crate::work::monotonic_ns;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,19 +14,21 @@ const PACE: Duration = Duration::from_millis(1);
 
 /// Requests at a constant rate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenLoop {
-    pub(crate) per_s: u64,
+pub struct OpenLoop {
+    /// How many, each second.
+    pub per_s: u64,
     /// Requests of this time are sent but do not count.
-    pub(crate) warm_up: Duration,
-    pub(crate) time: Duration,
+    pub warm_up: Duration,
+    /// For how long requests count.
+    pub time: Duration,
     /// When a client gives up, counted from when its request was to be sent.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
 }
 
 impl OpenLoop {
     /// Sends what `target` says of the n-th request, and waits until all of them have ended. `noted` is told
     /// of each request that counts, how it ended and how long it took.
-    pub(crate) async fn run(
+    pub async fn run(
         self,
         client: &Rc<Client>,
         target: impl Fn(u64) -> String,
@@ -76,23 +78,23 @@ impl OpenLoop {
     }
 }
 
-/// Keeps `clients` asking for `target`, each after the other's answer, for so long; how they ended.
-pub(crate) async fn closed_loop(
+/// Keeps `clients` asking for what `target` says, each after the other's answer, for so long; how they ended.
+pub async fn closed_loop(
     client: &Rc<Client>,
     clients: usize,
     time: Duration,
     patience: Duration,
-    target: &'static str,
+    target: impl Fn() -> String + Clone + 'static,
 ) -> Summary {
     let tally = Rc::new(RefCell::new(Tally::default()));
     let end = Instant::now() + time;
     let ask = |_| {
-        let (client, tally) = (Rc::clone(client), Rc::clone(&tally));
+        let (client, tally, target) = (Rc::clone(client), Rc::clone(&tally), target.clone());
         spawn_local(async move {
             while Instant::now() < end {
                 let began = Instant::now();
                 tally.borrow_mut().sent(Duration::ZERO);
-                let ended = client.ask(target, (began + patience).min(end)).await;
+                let ended = client.ask(&target(), (began + patience).min(end)).await;
                 tally.borrow_mut().ended(ended, began.elapsed(), patience);
                 if ended == End::Broken {
                     // A server that refuses connections is not to be hammered.
@@ -109,7 +111,7 @@ pub(crate) async fn closed_loop(
 }
 
 /// How long one request takes from now; infinite if it is not answered with 200 within `patience`.
-pub(crate) async fn time_to_answer(client: &Client, target: &str, patience: Duration) -> f64 {
+pub async fn time_to_answer(client: &Client, target: &str, patience: Duration) -> f64 {
     let began = Instant::now();
     let until = began + patience;
     loop {

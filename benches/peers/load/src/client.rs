@@ -15,37 +15,43 @@ const FIELDS_MAX: usize = 32;
 
 /// An answer, whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    /// Its status code.
+    pub status: u16,
+    /// Its body.
+    pub body: Vec<u8>,
     closes: bool,
 }
 
 /// One connection, with at most one request under way.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
+    /// Connects, without Nagle's delay.
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let buffer = Vec::new();
         Ok(Self { stream, buffer })
     }
 
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Sends these bytes.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
 
-    pub(crate) async fn get(&mut self, target: &str) -> io::Result<Answer> {
+    /// Asks for `target` and waits for the whole answer.
+    pub async fn get(&mut self, target: &str) -> io::Result<Answer> {
         self.send(request(target).as_bytes()).await?;
         self.answer().await
     }
 
-    pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
+    /// The next answer, whole.
+    pub async fn answer(&mut self) -> io::Result<Answer> {
         loop {
             if let Some(answer) = self.take_answer()? {
                 return Ok(answer);
@@ -92,8 +98,14 @@ impl Connection {
     }
 }
 
-pub(crate) fn request(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+/// A request for `target`: a path, or a method and a path: `POST /rows`. It has no body.
+pub fn request(target: &str) -> String {
+    match target.split_once(' ') {
+        Some((method, target)) => {
+            format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        }
+        None => format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    }
 }
 
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
@@ -102,19 +114,21 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
 
 /// Who asks a server, as often as wanted at once.
 #[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) address: SocketAddr,
+pub struct Client {
+    /// The server.
+    pub address: SocketAddr,
     idle: RefCell<Vec<Connection>>,
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// One that has no connection yet.
+    pub fn new(address: SocketAddr) -> Self {
         let idle = RefCell::default();
         Self { address, idle }
     }
 
     /// Asks, and closes the connection if there is no answer by then.
-    pub(crate) async fn ask(&self, target: &str, until: Instant) -> End {
+    pub async fn ask(&self, target: &str, until: Instant) -> End {
         match timeout_at(until.into(), self.get(target)).await {
             Ok(Ok(answer)) => end_of(answer.status),
             Ok(Err(_)) => End::Broken,
@@ -123,7 +137,7 @@ impl Client {
     }
 
     /// Asks on a connection that idles, or on a new one.
-    pub(crate) async fn get(&self, target: &str) -> io::Result<Answer> {
+    pub async fn get(&self, target: &str) -> io::Result<Answer> {
         let idle = self.idle.borrow_mut().pop();
         let mut connection = match idle {
             Some(connection) => connection,

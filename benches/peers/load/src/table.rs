@@ -4,35 +4,45 @@ use std::fmt::Write;
 
 /// What one run of one server gave, in the order of the columns; `None` is not measured, infinity is
 /// never.
-pub(crate) type Figures = Vec<Option<f64>>;
+pub type Figures = Vec<Option<f64>>;
 
+/// A column.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
-    pub(crate) title: &'static str,
+pub struct Column {
+    /// What stands above it.
+    pub title: &'static str,
     /// Decimals.
-    pub(crate) decimals: usize,
+    pub decimals: usize,
 }
 
-pub(crate) const fn column(title: &'static str, decimals: usize) -> Column {
+/// A column with so many decimals.
+pub const fn column(title: &'static str, decimals: usize) -> Column {
     Column { title, decimals }
 }
 
 /// What a figure of a row must be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bar {
-    pub(crate) row: &'static str,
-    pub(crate) column: usize,
-    pub(crate) must_be: MustBe,
+pub struct Bar {
+    /// Whose figure.
+    pub row: &'static str,
+    /// Which figure of the row, by its index.
+    pub column: usize,
+    /// What it must be.
+    pub must_be: MustBe,
 }
 
+/// What a figure must be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum MustBe {
+pub enum MustBe {
+    /// This or more.
     AtLeast(f64),
+    /// This or less.
     AtMost(f64),
 }
 
+/// A scenario's figures, round by round.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     title: String,
     about: String,
     columns: &'static [Column],
@@ -41,7 +51,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(
+    /// One without figures.
+    pub fn new(
         title: impl Into<String>,
         about: impl Into<String>,
         columns: &'static [Column],
@@ -57,7 +68,7 @@ impl Table {
     }
 
     /// Notes one more run of the server of this row.
-    pub(crate) fn add(&mut self, row: impl Into<String>, figures: Figures) {
+    pub fn add(&mut self, row: impl Into<String>, figures: Figures) {
         assert_eq!(
             figures.len(),
             self.columns.len(),
@@ -70,7 +81,8 @@ impl Table {
         }
     }
 
-    pub(crate) fn render(&self) -> String {
+    /// The table, with a line for each bar.
+    pub fn render(&self) -> String {
         let mut text = format!("## {}\n\n{}\n\n| |", self.title, self.about);
         let titles = self.columns.iter().map(|column| column.title);
         titles.for_each(|title| put(&mut text, format_args!(" {title} |")));
@@ -126,7 +138,7 @@ fn median_of(runs: &[Figures], column: usize) -> Option<f64> {
 }
 
 /// The middle one, or the lower of the two in the middle; no number where there is none.
-pub(crate) fn median(all: impl Iterator<Item = f64>) -> f64 {
+pub fn median(all: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = all.collect();
     all.sort_by(f64::total_cmp);
     let middle = all.get(all.len().saturating_sub(1) / 2);
