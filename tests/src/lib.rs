@@ -2,6 +2,7 @@
 //!
 //! Every server listens on a loopback port that the system chose; every wait is bounded.
 
+pub mod backends;
 pub mod client;
 pub mod fixture;
 pub mod gate;
