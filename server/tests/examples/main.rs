@@ -6,6 +6,7 @@ mod bridge;
 mod http;
 mod pages;
 mod servers;
+mod wrapped;
 
 use std::sync::mpsc;
 use std::thread;

@@ -23,7 +23,7 @@ fn links(page: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_relative_link_leads_somewhere() {
-    for name in ["nginx-event-api.md", "ARCHITECTURE.md"] {
+    for name in ["nginx-event-api.md", "ARCHITECTURE.md", "writing-an-adapter.md"] {
         let page = page(name);
         let links = links(&page);
         assert!(!links.is_empty(), "{name} links nothing");
@@ -64,4 +64,21 @@ fn the_nginx_page_shows_an_example_for_each_entry() {
         let title = entry.lines().next().unwrap_or_default();
         assert!(entry.contains("](../examples/"), "no example: {title}");
     }
+}
+
+/// So that whatever the page says is compiled and run.
+#[test]
+fn the_code_of_the_page_on_adapters_is_that_of_the_examples() {
+    let examples: String = fs::read_dir(root().join("examples"))
+        .unwrap()
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    let page = page("writing-an-adapter.md");
+    let mut blocks = 0;
+    for block in page.split("```rust\n").skip(1) {
+        let (code, _) = block.split_once("```").expect("a block that ends");
+        assert!(examples.contains(code.trim_end()), "in no example:\n{code}");
+        blocks += 1;
+    }
+    assert!(blocks > 5, "only {blocks} blocks");
 }
