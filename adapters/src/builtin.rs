@@ -5,13 +5,15 @@
 use crate::registry::AdapterSpec;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
-use crate::{callback, echo, sleep};
+use crate::{callback, echo, file, resolve, sleep};
 
 /// All adapters of this build. Those of libraries depend on cargo features.
 pub const BUILTIN: &[AdapterSpec] = &[
     echo::spec(),
     sleep::spec(),
     callback::spec(),
+    file::spec(),
+    resolve::spec(),
     #[cfg(feature = "sqlite")]
     sqlite::spec(),
 ];

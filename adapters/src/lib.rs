@@ -9,6 +9,8 @@
 //! | [`echo`] | nothing: answers with the request | |
 //! | [`sleep`] | nothing: takes time, or CPU, as a model of a slow library | |
 //! | [`callback`] | a callback-style library in miniature, well behaved or not | |
+//! | [`file`] | the file system: files below a folder | |
+//! | [`resolve`] | the system's resolver: the addresses of a name | |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
 //!
 //! What SQL adapters have in common is in [`sql`].
@@ -20,10 +22,12 @@ pub mod callback;
 mod context;
 pub mod echo;
 mod error;
+pub mod file;
 pub mod mount;
 pub mod params;
 pub mod registry;
 mod request;
+pub mod resolve;
 mod response;
 pub mod settings;
 pub mod sleep;

@@ -169,6 +169,23 @@ pub fn query_value<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a
     Ok(found.map(|(_, value)| value))
 }
 
+/// The value of one parameter of the path, or else of the query string, decoded: for adapters that leave
+/// the body alone.
+///
+/// # Errors
+///
+/// 400 when the query string is malformed or the parameter is there twice.
+pub fn path_or_query<'a>(
+    request: &'a Request,
+    call: &'a CallContext,
+    name: &str,
+) -> Result<Option<Cow<'a, str>>, Error> {
+    match call.param(name) {
+        Some(value) => Ok(Some(value.into())),
+        None => query_value(request, name),
+    }
+}
+
 impl<'a> Body<'a> {
     fn read(request: &'a Request) -> Result<Self, Error> {
         let body = request.body();

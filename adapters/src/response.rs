@@ -15,7 +15,8 @@ struct BreaksSession;
 
 /// A response with its whole body.
 ///
-/// It dereferences to [`http::Response`], so that headers and status are set in the usual way.
+/// It dereferences to [`http::Response`], so that headers and status are set in the usual way. `Content-Length` is
+/// the server's to say, but for the answer to a HEAD: with an empty body, this is how long GET's would be.
 ///
 /// ```
 /// use pontoon_adapters::Response;

@@ -13,7 +13,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -296,6 +296,12 @@ fn server_timing(timings: &Timings) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
+/// How long the body is that the answer to a HEAD has not, as far as its adapter says.
+fn head_length(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    text.parse().ok()
+}
+
 fn finish(
     app: &LoopApp,
     mut exchange: Exchange,
@@ -303,8 +309,12 @@ fn finish(
     is_head: bool,
 ) -> hyper::Response<ResponseBody> {
     let (mut parts, bytes) = response.into_inner().into_parts();
+    let head_length = head_length(&parts.headers).filter(|_| is_head && bytes.is_empty());
     for field in &OURS {
         parts.headers.remove(field);
+    }
+    if let Some(length) = head_length {
+        parts.headers.insert(CONTENT_LENGTH, length.into());
     }
     if parts.status.is_informational() {
         tracing::error!(status = %parts.status, "an adapter answered with an interim status");
