@@ -2,6 +2,8 @@
 //!
 //! The registry starts with these; a program adds its own.
 
+#[cfg(feature = "curl")]
+use crate::curl;
 use crate::registry::AdapterSpec;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
@@ -14,6 +16,8 @@ pub const BUILTIN: &[AdapterSpec] = &[
     callback::spec(),
     file::spec(),
     resolve::spec(),
+    #[cfg(feature = "curl")]
+    curl::spec(),
     #[cfg(feature = "sqlite")]
     sqlite::spec(),
 ];

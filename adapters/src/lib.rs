@@ -9,8 +9,9 @@
 //! | [`echo`] | nothing: answers with the request | |
 //! | [`sleep`] | nothing: takes time, or CPU, as a model of a slow library | |
 //! | [`callback`] | a callback-style library in miniature, well behaved or not | |
-//! | [`file`] | the file system: files below a folder | |
+//! | [`mod@file`] | the file system: files below a folder | |
 //! | [`resolve`] | the system's resolver: the addresses of a name | |
+//! | `curl` | libcurl: one upstream URL for each location | `curl` |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
 //!
 //! What SQL adapters have in common is in [`sql`].
@@ -20,6 +21,8 @@ mod blocking;
 pub mod builtin;
 pub mod callback;
 mod context;
+#[cfg(feature = "curl")]
+pub mod curl;
 pub mod echo;
 mod error;
 pub mod file;

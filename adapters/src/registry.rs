@@ -12,6 +12,8 @@ use crate::settings::{KeySpec, Settings};
 /// Adapters that this version has but this build left out: the name in the config file and the
 /// cargo feature that brings it in.
 pub const NOT_COMPILED: &[(&str, &str)] = &[
+    #[cfg(not(feature = "curl"))]
+    ("curl", "curl"),
     #[cfg(not(feature = "sqlite"))]
     ("sqlite", "sqlite"),
 ];

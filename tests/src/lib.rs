@@ -4,6 +4,7 @@
 
 pub mod backends;
 pub mod client;
+pub mod documented;
 pub mod fixture;
 pub mod gate;
 pub mod problem;

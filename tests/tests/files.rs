@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use pontoon_tests::documented;
 use pontoon_tests::fixture::Fixture;
 use pontoon_tests::problem::problem;
 use serde_json::json;
@@ -149,4 +150,14 @@ fn a_name_is_resolved_or_refused() {
         let detail = problem(&server.get(target), 400);
         assert!(detail.starts_with("this is no host name"), "{detail}");
     }
+}
+
+#[test]
+fn the_documented_config_files_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = documented::config(include_str!("../../adapters/src/file.rs"));
+    documented::check(&files.replace("\"site\"", &format!("{:?}", folder.path())));
+    documented::check(&documented::config(include_str!(
+        "../../adapters/src/resolve.rs"
+    )));
 }
