@@ -16,8 +16,10 @@ const MAX_HEADER_BYTES: usize = 256 << 10;
 /// Why a transfer was stopped from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
-    /// Nobody waits for it any more.
+    /// The client has left.
     Cancelled,
+    /// Its deadline has passed.
+    Late,
     /// The body is larger than it may be.
     TooLarge,
     /// The headers are more than they may be, or are none.
@@ -76,8 +78,15 @@ impl Exchange {
         (self.head.headers, self.body.into())
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.call.as_ref().is_some_and(CallContext::is_cancelled)
+    /// Why nobody waits any more, if nobody does.
+    fn unwanted(&self) -> Option<Stopped> {
+        let call = self.call.as_ref().filter(|call| call.is_cancelled())?;
+        let is_late = call.remaining().is_some_and(|left| left.is_zero());
+        Some(if is_late {
+            Stopped::Late
+        } else {
+            Stopped::Cancelled
+        })
     }
 }
 
@@ -119,9 +128,7 @@ impl Handler for Exchange {
     }
 
     fn progress(&mut self, _: f64, _: f64, _: f64, _: f64) -> bool {
-        if self.is_cancelled() {
-            self.stopped = Some(Stopped::Cancelled);
-        }
+        self.stopped = self.stopped.or_else(|| self.unwanted());
         self.stopped.is_none()
     }
 }

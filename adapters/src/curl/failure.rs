@@ -17,10 +17,9 @@ pub(super) fn from_curl(error: ::curl::Error, stopped: Option<Stopped>) -> Error
 fn shown(error: &::curl::Error, stopped: Option<Stopped>) -> Error {
     match stopped {
         Some(Stopped::Cancelled) => {
-            return Error::unavailable(
-                "the transfer was stopped: its deadline passed or its client left",
-            );
+            return Error::unavailable("the transfer was stopped: its client left");
         }
+        Some(Stopped::Late) => return took_too_long(),
         Some(Stopped::TooLarge) => {
             return Error::internal("the upstream's answer is larger than this location passes on");
         }
@@ -32,7 +31,7 @@ fn shown(error: &::curl::Error, stopped: Option<Stopped>) -> Error {
         None => {}
     }
     if error.is_operation_timedout() {
-        return Error::timed_out("the upstream took too long");
+        return took_too_long();
     }
     if error.is_couldnt_resolve_host() || error.is_couldnt_connect() {
         return Error::bad_gateway("the upstream cannot be reached").breaking_session();
@@ -59,6 +58,11 @@ fn shown(error: &::curl::Error, stopped: Option<Stopped>) -> Error {
             .breaking_session();
     }
     Error::bad_gateway("nothing useful came from the upstream").breaking_session()
+}
+
+/// What a client is told when the time is over.
+pub(super) fn took_too_long() -> Error {
+    Error::timed_out("the upstream took too long")
 }
 
 /// What a client is told when only half an answer came.
@@ -110,6 +114,7 @@ mod tests {
     fn why_it_was_stopped_from_here_says_more_than_the_code() {
         let cases = [
             (Stopped::Cancelled, ErrorKind::Unavailable),
+            (Stopped::Late, ErrorKind::TimedOut),
             (Stopped::TooLarge, ErrorKind::Internal),
             (Stopped::BadHead, ErrorKind::BadGateway),
         ];

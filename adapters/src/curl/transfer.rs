@@ -10,7 +10,7 @@ use http::{HeaderName, Method, StatusCode, Uri};
 use crate::{CallContext, Error, Request, Response};
 
 use super::exchange::Exchange;
-use super::failure::{broke_off, from_curl, of_option};
+use super::failure::{broke_off, from_curl, of_option, took_too_long};
 use super::{Curl, fields, target};
 
 /// What libcurl would add to a request by itself, unless it is told not to.
@@ -35,7 +35,7 @@ impl Transfer<'_> {
     ) -> Result<(Response, Option<String>), Error> {
         let left = call.remaining();
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(Error::timed_out("the upstream took too long"));
+            return Err(took_too_long());
         }
         // Connections, addresses and TLS sessions are kept; what the last call has set is not.
         easy.reset();
