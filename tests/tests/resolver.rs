@@ -243,3 +243,22 @@ fn a_name_server_that_is_silent_holds_a_worker_and_nobody_else() {
         in_flight() == 0
     });
 }
+
+#[cfg(feature = "curl")]
+#[test]
+fn an_upstream_whose_name_server_is_silent_is_a_504_on_time() {
+    if !is_inside("an_upstream_whose_name_server_is_silent_is_a_504_on_time") {
+        return;
+    }
+    let names = NameServer::start();
+    let server = Fixture::from_toml(
+        "[pool.c]\nthreads = 2\n[[location]]\npath = '/x'\nadapter = 'curl'\npool = 'c'\n\
+         url = 'http://slow.example.test/'\ndeadline = '1s'\n",
+    );
+    problem(&server.get("/x"), 504);
+    names.slow.recv_timeout(PATIENCE).unwrap();
+    eventually("the worker comes back", || {
+        names.release.send(()).unwrap();
+        server.running().pool_stats("c").unwrap().in_flight == 0
+    });
+}

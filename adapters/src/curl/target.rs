@@ -93,7 +93,8 @@ pub(super) fn is_allowed(target: &Uri, rules: &[HostRule]) -> bool {
 /// A server, or the servers of a domain, that requests may go to.
 ///
 /// `api.example.org` is the server of that name on the usual port of HTTP or HTTPS,
-/// `api.example.org:8443` on that port; `*.example.org` are all names below that one, without it.
+/// `api.example.org:8443` on that port; `*.example.org` are all names below that one, without it. A name
+/// is trusted with whatever address it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRule {
     /// In lower case; begins with a dot where all names below are meant.

@@ -192,6 +192,8 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::PathParams;
     use crate::test_support::get;
@@ -224,6 +226,29 @@ mod tests {
         assert_eq!(url, expected);
         let url = fill("http://h/f/{*p}", "/", &[("p", "a b/c?d/ü")]).unwrap();
         assert_eq!(url, "http://h/f/a%20b/c%3Fd/%C3%BC");
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_one_part_of_the_path_or_of_the_query(value in any::<String>(), other in any::<String>()) {
+            let template: Template = "http://h:1/a/{v}/b?c={o}&d".parse().unwrap();
+            let params: PathParams = [("v", value.as_str()), ("o", &other)].into_iter().collect();
+            let call = CallContext::new(params, pontoon_bridge::CallContext::detached(), 1);
+            let Ok(url) = template.fill(&get("/"), &call) else {
+                prop_assert!(matches!(value.as_str(), "" | "." | ".."));
+                return Ok(());
+            };
+            let sent = target::url(&target::parse(&url).unwrap());
+            let rest = sent.strip_prefix("http://h:1/a/").unwrap();
+            let (path, query) = rest.split_once('?').unwrap();
+            let decoded = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+            let segment = path.strip_suffix("/b").unwrap();
+            prop_assert!(!segment.contains('/'));
+            prop_assert_eq!(decoded(segment), value.as_bytes());
+            let of_query = query.strip_prefix("c=").unwrap().strip_suffix("&d").unwrap();
+            prop_assert!(!of_query.contains(['&', '#', '=']));
+            prop_assert_eq!(decoded(of_query), other.as_bytes());
+        }
     }
 
     #[test]

@@ -86,6 +86,8 @@ impl<'a> Name<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(text: &str) -> Option<(String, bool)> {
@@ -126,6 +128,18 @@ mod tests {
             "...\0",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_climbs_whatever_it_is_made_of(text in "[a./\\\\\0 -]{0,12}", hidden in any::<bool>()) {
+            if let Some(name) = Name::parse(text.as_str().into(), hidden) {
+                let plain = |part| matches!(part, std::path::Component::Normal(_));
+                prop_assert!(std::path::Path::new(name.path()).components().all(plain));
+                prop_assert!(!name.path().contains('\0'));
+                prop_assert_eq!(name.parts().collect::<Vec<_>>().join("/"), name.path());
+            }
         }
     }
 
