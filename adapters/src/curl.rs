@@ -201,7 +201,8 @@ impl Curl {
         self
     }
 
-    /// The certificates, as PEM, that HTTPS upstreams are verified with, in place of the system's.
+    /// The certificates, as PEM, that HTTPS upstreams are verified with, in place of the system's file. A folder of
+    /// certificates that libcurl was built to look at counts as well.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());

@@ -1,6 +1,7 @@
 //! HTTPS against `openssl s_server`, whose certificate nobody but the test has signed.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -125,12 +126,19 @@ fn a_certificate_is_believed_only_if_it_is_the_servers_own_and_signed_by_whom_we
 
 #[test]
 fn who_speaks_no_tls_is_a_502() {
-    let upstream = Upstream::breaking_off_after("HTTP/1.1 400 Bad Request\r\n\r\n");
-    let url = upstream.url("/").replace("http://", "https://");
-    let adapter = Curl::new(url.parse().unwrap()).connect_timeout(Duration::from_secs(2));
-    let kind = kind(fetch(&adapter, get("/")));
-    assert!(
-        matches!(kind, ErrorKind::BadGateway | ErrorKind::TimedOut),
-        "{kind:?}"
-    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .unwrap();
+            // Closing before all is read would be a reset.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        });
+        let error = fetch(&Curl::new(url.parse().unwrap()), get("/")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadGateway);
+        assert!(error.detail().contains("secure"), "{error}");
+    });
 }

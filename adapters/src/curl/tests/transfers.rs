@@ -211,3 +211,24 @@ fn the_query_passes_where_that_is_wanted() {
     fetch(&to(&upstream, "/x"), get("/?a=b")).unwrap();
     assert_eq!(upstream.asked().line(), "GET /x");
 }
+
+#[test]
+fn a_proxy_in_the_environment_is_not_used() {
+    // Changing one's own environment is not safe among threads: another process has it from the start.
+    let nobody = "http://127.0.0.1:1";
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "curl::tests::transfers::the_query_passes_where_that_is_wanted",
+        ])
+        .envs([
+            ("http_proxy", nobody),
+            ("all_proxy", nobody),
+            ("ALL_PROXY", nobody),
+        ])
+        .env_remove("no_proxy")
+        .output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("1 passed"), "{text}");
+}
