@@ -18,6 +18,7 @@
 
 pub mod adapter;
 mod blocking;
+pub mod body;
 pub mod builtin;
 pub mod callback;
 mod context;
@@ -31,7 +32,7 @@ pub mod params;
 pub mod registry;
 mod request;
 pub mod resolve;
-mod response;
+pub mod response;
 pub mod settings;
 pub mod sleep;
 pub mod sql;
@@ -42,6 +43,7 @@ mod test_support;
 
 pub use adapter::{Adapter, CallbackAdapter, LoopAdapter, ResponseCompleter};
 pub use blocking::{Blocking, BlockingWith, blocking, blocking_with};
+pub use body::BodySink;
 pub use context::{CallContext, PathParams};
 pub use error::{Error, ErrorKind};
 pub use pontoon_bridge::Interrupt;

@@ -12,9 +12,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
 use pontoon_bridge::{Call, Pool, Session, SessionKind, call, panic_message};
 
 use crate::registry::Kind;
+use crate::response::Rest;
 use crate::{
     Adapter, CallContext, CallbackAdapter, Error, ErrorKind, LoopAdapter, PathParams, Request,
     Response,
@@ -37,7 +39,8 @@ pub struct Job {
     /// The deadline is the client's, who gives less time than the location does.
     pub is_shortened: bool,
     /// The call's place in its location's limits, if there are any: given back when the library has
-    /// let go of the call, or will never get it.
+    /// let go of the call, or will never get it. A body that a loop or a worker produces keeps it until
+    /// it has ended.
     pub place: Option<Place>,
 }
 
@@ -179,8 +182,13 @@ impl<A: Adapter> Submit for Pooled<A> {
             place,
         } = job;
         let submission = self.pool.call_with(move |session, context| {
-            let context = CallContext::new(params, context.clone(), request_id);
+            let is_head = request.method() == Method::HEAD;
+            let context = CallContext::new(params, context.clone(), request_id).for_head(is_head);
             let outcome = adapter.call(session.get(), request, &context);
+            let outcome = match outcome {
+                Ok(response) if response.is_unproduced() => produce(response, &context),
+                outcome => outcome,
+            };
             judge(session, &outcome, &context, is_shortened);
             // Before anybody learns of the outcome: who comes again then finds room. A call that
             // panics, or never runs, drops it with all that it took along.
@@ -195,6 +203,14 @@ impl<A: Adapter> Submit for Pooled<A> {
     }
 }
 
+/// Sends a response and then what its producer gives.
+fn produce(mut response: Response, context: &CallContext) -> Outcome {
+    match response.take_producer() {
+        Some(producer) => context.stream(response, producer),
+        None => Ok(response),
+    }
+}
+
 /// Notes what a call's outcome says of its session and of the backend.
 fn judge<S>(
     session: &mut Session<S>,
@@ -206,13 +222,15 @@ fn judge<S>(
         Ok(response) if response.breaks_session() => session.discard(),
         Ok(_) => {}
         Err(error) => {
-            if error.breaks_session() {
+            // The head was sent, and then it failed half-way: nobody knows what is left in the session.
+            let is_cut = context.is_answered();
+            if error.breaks_session() || is_cut {
                 session.discard();
             } else {
                 session.suspect();
             }
             let is_of_backend = matches!(error.kind(), ErrorKind::BadGateway | ErrorKind::TimedOut);
-            let is_late = context.remaining().is_some_and(|left| left.is_zero());
+            let is_late = !is_cut && context.remaining().is_some_and(|left| left.is_zero());
             let is_stopped = context.is_cancelled();
             // A client that left in time may have had its call stopped, whatever that looks like; and
             // one that gave too little time must not be able to make the backend look down to all.
@@ -259,8 +277,15 @@ impl<A: LoopAdapter> Serve for OnLoop<A> {
         Box::pin(async move {
             let context = pontoon_bridge::CallContext::detached().with_deadline(job.deadline);
             let context = CallContext::new(job.params, context, job.request_id);
-            let _place = job.place;
-            adapter.call(job.request, &context).await
+            let place = job.place;
+            let mut outcome = adapter.call(job.request, &context).await;
+            if let Ok(response) = &mut outcome
+                && let Some(Rest::Body(body)) = response.rest_mut()
+                && let Some(place) = place
+            {
+                body.hold(place);
+            }
+            outcome
         })
     }
 }

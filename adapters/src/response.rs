@@ -1,19 +1,57 @@
 //! What an adapter answers with.
 //!
-//! Adapters and plain functions make one; the server writes it to the client. The body is owned
-//! and complete, so a worker is free again as soon as it has answered.
+//! Adapters and plain functions make one; the server writes it to the client. Most bodies are owned
+//! and complete, so a worker is free again as soon as it has answered; others are
+//! [produced](crate::body) while they are sent.
 
+use std::fmt;
+use std::io::Read;
 use std::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use futures_core::Stream;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response as HttpResponse, StatusCode};
+use pontoon_bridge::event_loop;
+
+use crate::Error;
+use crate::body::{self, BUFFER_BYTES, Body, BodySink};
 
 /// Marks a response after which the session is closed. An extension, because hardly any response has it.
 #[derive(Clone, Copy, Debug)]
 struct BreaksSession;
 
-/// A response with its whole body.
+/// How many bytes may wait for the client; an extension for the same reason.
+#[derive(Clone, Copy, Debug)]
+struct BufferBytes(usize);
+
+/// Produces a body on a worker, once the head is on its way.
+pub(crate) type Producer = Box<dyn FnOnce(&mut BodySink) -> Result<(), Error> + Send>;
+
+/// What there is of a body beside the bytes at hand.
+pub(crate) enum Rest {
+    /// A worker is to produce it.
+    Unproduced(Producer),
+    /// It is being produced.
+    Body(Body),
+    /// It was there to be produced, and is not wanted, as for HEAD.
+    Omitted,
+    /// The response has gone to the client before.
+    Sent,
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unproduced(_) => "Unproduced",
+            Self::Body(_) => "Body",
+            Self::Omitted => "Omitted",
+            Self::Sent => "Sent",
+        })
+    }
+}
+
+/// A response, with its whole body or with one that is still to be produced.
 ///
 /// It dereferences to [`http::Response`], so that headers and status are set in the usual way. `Content-Length` is
 /// the server's to say, but for the answer to a HEAD: with an empty body, this is how long GET's would be.
@@ -27,7 +65,11 @@ struct BreaksSession;
 /// assert_eq!(response.body(), "hello\n");
 /// ```
 #[derive(Debug, Default)]
-pub struct Response(HttpResponse<Bytes>);
+pub struct Response {
+    inner: HttpResponse<Bytes>,
+    /// Hardly any response has more than the bytes at hand.
+    rest: Option<Box<Rest>>,
+}
 
 impl Response {
     /// 200 with a plain UTF-8 text.
@@ -57,7 +99,60 @@ impl Response {
     pub fn bytes(content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         let mut response = HttpResponse::new(body.into());
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        Self(response)
+        Self::from(response)
+    }
+
+    /// 200 with a body that a worker produces once the head has been sent: for functions that are
+    /// [`blocking`](crate::blocking()). An adapter that produces it from its session uses
+    /// [`CallContext::stream`](crate::CallContext::stream).
+    ///
+    /// ```
+    /// use pontoon_adapters::{Response, blocking};
+    ///
+    /// let squares = blocking("numbers", |_request| {
+    ///     let content_type = "text/csv".parse().unwrap();
+    ///     Ok(Response::stream(content_type, |body| {
+    ///         (0..1_000_000_u64).try_for_each(|n| body.send(format!("{n},{}\n", n * n)))
+    ///     }))
+    /// });
+    /// ```
+    pub fn stream(
+        content_type: HeaderValue,
+        producer: impl FnOnce(&mut BodySink) -> Result<(), Error> + Send + 'static,
+    ) -> Self {
+        Self::bytes(content_type, Bytes::new()).with_rest(Rest::Unproduced(Box::new(producer)))
+    }
+
+    /// 200 with all that a reader has, which a worker reads once the head has been sent.
+    pub fn from_reader(content_type: HeaderValue, reader: impl Read + Send + 'static) -> Self {
+        Self::stream(content_type, move |body| body.copy_from(reader))
+    }
+
+    /// 200 with what comes from a stream, each item as it comes. It is for
+    /// [`LoopAdapter`](crate::LoopAdapter)s and handlers: a task of this loop's takes the items, and drops
+    /// the stream when nobody reads any more.
+    ///
+    /// # Panics
+    ///
+    /// Outside an event loop.
+    pub fn from_stream<S>(content_type: HeaderValue, stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, Error>> + 'static,
+    {
+        let (sink, response) = Self::channel(content_type);
+        event_loop::spawn(body::feed(stream, sink)).detach();
+        response
+    }
+
+    /// 200, and where its body goes: for a library that produces it in threads of its own. Whoever writes
+    /// there is held up by a slow client, so it must not be a loop's thread.
+    ///
+    /// The body has ended well when the sink is [finished](BodySink::finish), and is cut when the sink is
+    /// dropped before that.
+    pub fn channel(content_type: HeaderValue) -> (BodySink, Self) {
+        let (sink, body) = body::body(BUFFER_BYTES);
+        let response = Self::bytes(content_type, Bytes::new());
+        (sink, response.with_rest(Rest::Body(body)))
     }
 
     /// This status and no body.
@@ -68,7 +163,26 @@ impl Response {
     /// The same response with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
-        *self.0.status_mut() = status;
+        *self.inner.status_mut() = status;
+        self
+    }
+
+    /// Announces how many bytes a body will have that is still to be produced, as `Content-Length`. Its
+    /// producer is held to it. Without it the body is sent in chunks.
+    #[must_use]
+    pub fn with_length(mut self, bytes: u64) -> Self {
+        self.inner
+            .headers_mut()
+            .insert(CONTENT_LENGTH, bytes.into());
+        self
+    }
+
+    /// Has so many bytes at most wait for a slow client, and one piece of at most 32 KiB more, or as large
+    /// as one that was sent by [`send_bytes`](BodySink::send_bytes); 256 KiB unless this is called. For
+    /// bodies that a worker produces.
+    #[must_use]
+    pub fn with_buffer(mut self, bytes: usize) -> Self {
+        self.inner.extensions_mut().insert(BufferBytes(bytes));
         self
     }
 
@@ -77,18 +191,87 @@ impl Response {
     /// must not find.
     #[must_use]
     pub fn breaking_session(mut self) -> Self {
-        self.0.extensions_mut().insert(BreaksSession);
+        self.inner.extensions_mut().insert(BreaksSession);
         self
     }
 
     /// Whether the session must be closed.
     pub fn breaks_session(&self) -> bool {
-        self.0.extensions().get::<BreaksSession>().is_some()
+        self.inner.extensions().get::<BreaksSession>().is_some()
     }
 
-    /// The `http` crate's response.
+    /// The `http` crate's response, with the bytes at hand. A body that is still to be produced is not.
     pub fn into_inner(self) -> HttpResponse<Bytes> {
-        self.0
+        self.inner
+    }
+
+    /// Whether its body is being produced while it is sent.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self.rest.as_deref(), Some(Rest::Body(_)))
+    }
+
+    /// What whoever sends it needs: head and bytes, or instead of them a body that is being produced.
+    ///
+    /// # Errors
+    ///
+    /// A worker would have to produce the body, and the response did not come from one.
+    pub fn into_parts(mut self) -> Result<(HttpResponse<Bytes>, Option<Body>), Error> {
+        match self.rest.take().map(|rest| *rest) {
+            None => Ok((self.inner, None)),
+            Some(Rest::Body(body)) => Ok((self.inner, Some(body))),
+            Some(Rest::Omitted) => {
+                // They would be but the beginning.
+                drop(self.take_bytes());
+                Ok((self.inner, None))
+            }
+            Some(Rest::Unproduced(_) | Rest::Sent) => {
+                let detail = "the adapter of this location has no worker to produce its response";
+                Err(Error::internal(detail))
+            }
+        }
+    }
+
+    pub(crate) fn with_rest(mut self, rest: Rest) -> Self {
+        self.rest = Some(Box::new(rest));
+        self
+    }
+
+    /// What follows the bytes at hand.
+    pub(crate) fn rest_mut(&mut self) -> Option<&mut Rest> {
+        self.rest.as_deref_mut()
+    }
+
+    /// Whether the rest of it must still be produced.
+    pub(crate) fn is_unproduced(&self) -> bool {
+        matches!(self.rest.as_deref(), Some(Rest::Unproduced(_)))
+    }
+
+    /// Takes the producer of the body off it.
+    pub(crate) fn take_producer(&mut self) -> Option<Producer> {
+        match self.rest.take().map(|rest| *rest) {
+            Some(Rest::Unproduced(producer)) => Some(producer),
+            other => {
+                self.rest = other.map(Box::new);
+                None
+            }
+        }
+    }
+
+    /// The bytes at hand, which the response has no more.
+    pub(crate) fn take_bytes(&mut self) -> Bytes {
+        std::mem::take(self.inner.body_mut())
+    }
+
+    /// The announced length.
+    pub(crate) fn length(&self) -> Option<u64> {
+        let length = self.inner.headers().get(CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
+
+    /// How many bytes may wait for the client.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        let set = self.inner.extensions().get::<BufferBytes>();
+        set.map_or(BUFFER_BYTES, |set| set.0)
     }
 }
 
@@ -96,25 +279,25 @@ impl Deref for Response {
     type Target = HttpResponse<Bytes>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.inner
     }
 }
 
 impl DerefMut for Response {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        &mut self.inner
     }
 }
 
 impl From<HttpResponse<Bytes>> for Response {
-    fn from(response: HttpResponse<Bytes>) -> Self {
-        Self(response)
+    fn from(inner: HttpResponse<Bytes>) -> Self {
+        Self { inner, rest: None }
     }
 }
 
 impl From<Response> for HttpResponse<Bytes> {
     fn from(response: Response) -> Self {
-        response.0
+        response.inner
     }
 }
 

@@ -18,7 +18,7 @@ mod slot;
 
 pub use completer::{Completer, CompleterStats, call};
 pub(crate) use context::Cancellation;
-pub use context::{CallContext, Interrupt};
+pub use context::{CallContext, Interrupt, Stopper};
 pub(crate) use deadline::{Clock, Expiry};
 pub(crate) use home::{Home, Posts, settle};
 #[cfg(all(test, pontoon_loom))]

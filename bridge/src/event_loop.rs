@@ -178,6 +178,12 @@ impl Drop for EventLoop {
     }
 }
 
+/// Whether this thread runs an event loop now, and so must not block.
+#[must_use]
+pub fn is_here() -> bool {
+    local::try_current().is_some()
+}
+
 /// Starts a task on the current loop.
 ///
 /// # Panics

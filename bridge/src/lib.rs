@@ -58,7 +58,7 @@ mod visits;
 mod wake;
 
 pub use admission::CoDel;
-pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Timings, call};
+pub use call::{Call, CallContext, Completer, CompleterStats, Interrupt, Stopper, Timings, call};
 pub use error::{BoxError, BuildError, CallError, SubmitError, panic_message};
 pub use event_loop::{EventLoop, LoopHandle, Timer};
 pub use inbox::{Closed, Inbox, Sender, inbox};

@@ -24,6 +24,7 @@ mod counters;
 mod eintr;
 pub(crate) mod ending;
 mod errand;
+mod here;
 pub(crate) mod idle;
 mod kinds;
 mod opening;
@@ -45,6 +46,7 @@ mod worker;
 
 pub use breaker::BreakerState;
 pub use builder::PoolBuilder;
+pub use here::{part_done, wait_for_reader};
 pub use running::RunningCall;
 pub use session::{Session, SessionKind};
 pub use submission::Submission;

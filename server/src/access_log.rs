@@ -15,13 +15,13 @@ pub(crate) enum Outcome {
     Cancelled,
     /// The adapter answered.
     Completed,
-    /// The adapter answered with an error.
+    /// The adapter answered with an error, or did not get to the end of its response.
     Failed,
     /// The server answered by itself: no such location, a body too large.
     Refused,
     /// The pool or the location was full, or what is behind it is down: nothing was done.
     Rejected,
-    /// The deadline passed.
+    /// The deadline passed, or the time for the response's body.
     TimedOut,
     /// The library panicked.
     Panicked,
@@ -75,6 +75,8 @@ pub(crate) struct Record {
     pub(crate) sent_bytes: u64,
     /// Whether the response's whole body was taken by the connection.
     pub(crate) whole: bool,
+    /// How it ended if it was not.
+    pub(crate) cut: Outcome,
 }
 
 impl Record {
@@ -115,6 +117,8 @@ impl Record {
             status: None,
             sent_bytes: 0,
             whole: false,
+            // The client did not stay for the response, or not for all of it.
+            cut: Outcome::Cancelled,
         }
     }
 }
@@ -129,12 +133,7 @@ impl Drop for Record {
             return;
         }
         let (method, uri) = self.asked.as_ref().map(|(m, u)| (m, u)).unzip();
-        let outcome = if self.whole {
-            self.outcome
-        } else {
-            // The client did not stay for the response, or not for all of it.
-            Outcome::Cancelled
-        };
+        let outcome = if self.whole { self.outcome } else { self.cut };
         tracing::info!(
             target: TARGET,
             id = self.id,

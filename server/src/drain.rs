@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 pub(crate) struct Retired {
     pool: Option<Pool>,
     mountings: Vec<Arc<Mounting>>,
-    /// The longest that a request on them may take.
+    /// The longest that a request on them may take until it has an answer.
     deadline: Duration,
+    /// The longest that it may take then to produce the answer's body.
+    stream_timeout: Duration,
 }
 
 /// What is served before and not after.
@@ -54,10 +56,12 @@ impl Retired {
     /// It holds no location: what waits for the last one would wait for itself.
     fn new(pool: Option<Pool>, locations: &[&Arc<SharedLocation>]) -> Self {
         let deadlines = locations.iter().map(|location| location.deadline);
+        let stream_timeouts = locations.iter().map(|location| location.stream_timeout);
         let mounting = |location: &&Arc<SharedLocation>| Arc::clone(&location.mounting);
         Self {
             pool,
             deadline: deadlines.max().unwrap_or_default(),
+            stream_timeout: stream_timeouts.max().unwrap_or_default(),
             mountings: locations.iter().map(mounting).collect(),
         }
     }
@@ -66,7 +70,7 @@ impl Retired {
     /// waits for have `limit`. False when it left something behind that hangs.
     fn end(self, limit: Duration) -> bool {
         let began = Instant::now();
-        self.wait_unused(began + limit.max(self.deadline + LATE));
+        self.wait_unused(began + limit.max(self.deadline + self.stream_timeout + LATE));
         let ended = self.pool.as_ref().is_none_or(|pool| {
             let report = pool.shutdown(limit.saturating_sub(began.elapsed()));
             log_left_behind(&report);

@@ -16,4 +16,5 @@ pub(crate) mod guard;
 mod pace;
 mod service;
 pub(crate) mod socket;
+mod streaming;
 mod wire;

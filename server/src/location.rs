@@ -112,6 +112,7 @@ pub struct Location {
     pub(crate) pool: Option<String>,
     pub(crate) deadline: Duration,
     pub(crate) client_deadline: bool,
+    pub(crate) stream_timeout: Duration,
     pub(crate) max_body_bytes: Option<usize>,
     pub(crate) server_timing: bool,
     pub(crate) max_running: usize,
@@ -126,6 +127,8 @@ pub struct Location {
 impl Location {
     /// How long a call may take unless said otherwise, queueing included.
     pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+    /// How long a body that is produced while it is sent may take unless said otherwise.
+    pub const DEFAULT_STREAM_TIMEOUT: Duration = Duration::from_secs(60 * 60);
     /// Calls that run at once on an adapter without a pool unless said otherwise.
     pub const DEFAULT_MAX_RUNNING: usize = 1024;
 
@@ -138,6 +141,7 @@ impl Location {
             pool,
             deadline: Self::DEFAULT_DEADLINE,
             client_deadline: true,
+            stream_timeout: Self::DEFAULT_STREAM_TIMEOUT,
             max_body_bytes: None,
             server_timing: false,
             max_running: Self::DEFAULT_MAX_RUNNING,
@@ -171,6 +175,14 @@ impl Location {
     #[must_use]
     pub fn client_deadline(mut self, heeded: bool) -> Self {
         self.client_deadline = heeded;
+        self
+    }
+
+    /// Cuts a response whose body is produced while it is sent, so long after its head; default one hour.
+    /// The deadline is that of the head.
+    #[must_use]
+    pub fn stream_timeout(mut self, limit: Duration) -> Self {
+        self.stream_timeout = limit;
         self
     }
 
@@ -227,6 +239,7 @@ impl From<LocationConfig> for Location {
             pool: config.pool,
             deadline: config.deadline,
             client_deadline: config.client_deadline,
+            stream_timeout: config.stream_timeout,
             max_body_bytes: Some(config.max_body_bytes),
             server_timing: config.server_timing,
             max_running: config.max_running.unwrap_or(Self::DEFAULT_MAX_RUNNING),

@@ -140,6 +140,8 @@ pub(crate) struct SharedLocation {
     pub(crate) deadline: Duration,
     /// Whether clients may ask for an earlier one.
     pub(crate) client_deadline: bool,
+    /// How long a body may take that is produced while it is sent.
+    pub(crate) stream_timeout: Duration,
     pub(crate) max_body_bytes: usize,
     pub(crate) server_timing: bool,
     pub(crate) places: Places,
@@ -161,7 +163,7 @@ impl SharedLocation {
         let methods = location.methods.clone();
         let max_body_bytes = location.max_body_bytes.unwrap_or(max_body);
         let (deadline, server_timing) = (location.deadline, location.server_timing);
-        let client_deadline = location.client_deadline;
+        let (client_deadline, stream_timeout) = (location.client_deadline, location.stream_timeout);
         let places = places(&location, pool, before)?;
         let (mounting, in_use) = match before {
             Some(before) => {
@@ -178,6 +180,7 @@ impl SharedLocation {
             methods,
             deadline,
             client_deadline,
+            stream_timeout,
             max_body_bytes,
             server_timing,
             places,

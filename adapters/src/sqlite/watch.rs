@@ -111,9 +111,7 @@ impl Watch {
 
 impl Watched {
     fn must_stop(&self) -> bool {
-        self.call.as_ref().is_some_and(|call| {
-            call.is_cancelled() || call.remaining().is_some_and(|left| left.is_zero())
-        })
+        self.call.as_ref().is_some_and(CallContext::is_cancelled)
     }
 
     fn pause(&mut self, tries: i32, busy_timeout: Duration) -> Option<Duration> {

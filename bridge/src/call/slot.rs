@@ -196,7 +196,7 @@ impl<F, T, H: Home> Slot<F, T, H> {
     /// Whether somebody completes or has completed; any thread.
     pub(crate) fn is_claimed(&self) -> bool {
         // Relaxed: asked by the last owner of the completing side, which made the claim itself or
-        // received that fact together with the ownership.
+        // received that fact together with the ownership; from elsewhere a hint.
         self.state.load(Relaxed) & CLAIMED != 0
     }
 

@@ -1,6 +1,7 @@
 //! A call of a pool that somebody may await, in one allocation: link, state, work and outcome.
 
 use super::core::Core;
+use super::here;
 use super::serve::{Around, Bound, CallerSpan, Clock, Outcome, Unrun, serve_in};
 use super::session::Session;
 use super::worker::{Interrupter, Job, Worker};
@@ -13,6 +14,7 @@ use crate::inbox::envelope::{Header, Shared};
 use crate::quiet::drop_quietly;
 use crate::visits::Tended;
 use crossbeam_utils::atomic::AtomicCell;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -33,7 +35,8 @@ pub(crate) struct Cell<S, T, F> {
     span: CallerSpan,
     /// While the work runs, for whoever takes it first: the watchdog, or the worker when it is done.
     interrupter: AtomicCell<Option<Interrupter>>,
-    /// It is stuck, and is to stop although its caller waits.
+    /// It is to stop although its caller did not leave: it is stuck, or nobody wants what it does after
+    /// its outcome.
     is_told_to_stop: AtomicBool,
 }
 
@@ -81,7 +84,7 @@ where
     }
 
     /// Gives the place back, then the outcome: whoever is woken finds room. `None` when nobody
-    /// waited any more.
+    /// waited any more, or had an outcome before.
     fn finish(
         self: Arc<Self>,
         result: Outcome<T>,
@@ -97,9 +100,14 @@ where
         };
         match self.slot.complete(finished, |home| posts.keep(home)) {
             Ok(owed) => Some(settle(self, owed)),
-            Err(Refused::Late(late) | Refused::Second(late)) => {
+            Err(Refused::Late(late)) => {
                 self.bound.core.counters.late.add();
                 drop_quietly(late);
+                None
+            }
+            Err(Refused::Second(unused)) => {
+                // The work answered before it ended.
+                drop_quietly(unused);
                 None
             }
         }
@@ -182,8 +190,12 @@ where
             |session| work(session, &context),
         );
         drop(context);
-        let is_sample = worker.is_sampling(core);
-        worker.call_ended(&self.bound, [started, ended], is_sample);
+        if self.slot.is_claimed() {
+            worker.answered_call_ended(core);
+        } else {
+            let is_sample = worker.is_sampling(core);
+            worker.call_ended(&self.bound, [started, ended], is_sample);
+        }
         let pushed = self.finish(result, started, ended, &mut worker.posts);
         if pushed.is_none() {
             // Dropping what came too late is foreign code.
@@ -269,10 +281,52 @@ impl<S, T, F> Cancellation for Cell<S, T, F>
 where
     S: 'static,
     T: Send + 'static,
-    F: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
     fn is_cancelled(&self) -> bool {
         // Relaxed: a hint for code that looks.
         self.slot.is_closed() || self.is_told_to_stop.load(Relaxed)
+    }
+
+    fn answer(self: Arc<Self>, outcome: &mut dyn Any) -> bool {
+        let Some(outcome) = outcome.downcast_mut::<Option<T>>() else {
+            return false;
+        };
+        let Some(value) = outcome.take() else {
+            return false;
+        };
+        let ended = Instant::now();
+        let started = here::call_began().unwrap_or(ended);
+        let finished = Finished {
+            result: Ok(value),
+            started,
+            ended,
+        };
+        let mut posts = Posts::default();
+        let refused = match self.slot.complete(finished, |home| posts.keep(home)) {
+            Ok(owed) => {
+                here::call_answered();
+                settle(Arc::clone(&self), owed);
+                return true;
+            }
+            Err(Refused::Late(late)) => {
+                self.bound.core.counters.late.add();
+                late
+            }
+            Err(Refused::Second(second)) => second,
+        };
+        *outcome = refused.result.ok();
+        false
+    }
+
+    fn is_answered(&self) -> bool {
+        self.slot.is_claimed()
+    }
+
+    fn stop(self: Arc<Self>) {
+        Job::tell_to_stop(&*self);
+        if self.bound.kind.is_interruptible() {
+            self.interrupt_later();
+        }
     }
 }

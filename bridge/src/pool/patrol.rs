@@ -6,6 +6,8 @@
 //! its context and its session's interrupter. If its library takes that, its system call is ended with
 //! a signal at each later look. What nobody can do is end the thread: until the call returns the
 //! worker is lost to the pool.
+//!
+//! A call that goes on after its outcome is looked at part by part, and never while it waits for its reader.
 
 use super::core::Core;
 use super::eintr;
@@ -94,7 +96,8 @@ impl Patrol {
                 self.seen.push(None);
             }
             let seen = &mut self.seen[worker];
-            let running = record.running();
+            // Whoever waits for a slow client is not stuck in its library.
+            let running = record.running().filter(|_| !record.is_waiting());
             if let Some(before) = seen.take_if(|seen| Some(seen.running) != running)
                 && before.note_again.is_some()
             {
@@ -182,7 +185,7 @@ fn note_return(core: &Core, running: &Running, age: Duration) {
         request = running.tag,
         ?age,
         stuck = core.staff.stuck(),
-        "a call that was stuck has returned"
+        "a call that was stuck has returned, or goes on"
     );
 }
 

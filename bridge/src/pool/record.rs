@@ -3,7 +3,7 @@
 
 use crate::stats::nanos;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 /// One worker's record. Only the worker writes it, but for `is_stuck`.
@@ -14,8 +14,11 @@ pub(super) struct Record {
     /// Since when foreign code has the thread, or had it a little earlier: the clock is not read for each
     /// short call; 0 = it does not.
     since_ns: AtomicU64,
-    /// How often foreign code got the thread: tells one call from the next.
+    /// How often foreign code got the thread, or got on with a result in parts: tells one call, or part,
+    /// from the next.
     number: AtomicU64,
+    /// What the call is at: a [`Stage`].
+    stage: AtomicU8,
     /// The kind of the session that the call runs in; 0 = it is no call, but sessions are closed.
     kind: AtomicU64,
     /// The caller's own number for the call; 0 = none was given.
@@ -80,6 +83,18 @@ impl Taken {
     }
 }
 
+/// What a call is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Stage {
+    /// Its outcome.
+    Outcome,
+    /// What it does after its outcome.
+    Rest,
+    /// It waits for whoever reads that.
+    Waiting,
+}
+
 /// What foreign code has a worker's thread for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Running {
@@ -95,6 +110,7 @@ impl Record {
             epoch,
             since_ns: AtomicU64::new(0),
             number: AtomicU64::new(0),
+            stage: AtomicU8::new(Stage::Outcome as u8),
             kind: AtomicU64::new(0),
             tag: AtomicU64::new(0),
             completed: AtomicU64::new(0),
@@ -154,6 +170,47 @@ impl Record {
             tag: Some(self.tag.load(Relaxed)).filter(|tag| *tag != 0),
             since_ns,
         })
+    }
+
+    /// When the call that runs began, or a little earlier; `None` between two calls.
+    pub(super) fn began(&self) -> Option<Instant> {
+        // Relaxed: asked by the worker itself.
+        let since_ns = self.since_ns.load(Relaxed);
+        (since_ns != 0).then(|| self.epoch + Duration::from_nanos(since_ns))
+    }
+
+    /// The call has given its outcome and goes on, or has done a further part.
+    pub(super) fn goes_on(&self) {
+        self.set_stage(Stage::Rest);
+        // Relaxed, Relaxed: as above. The patrol begins to count anew.
+        self.number.store(self.number.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// The call waits for whoever reads what it does after its outcome.
+    pub(super) fn waits(&self) {
+        self.set_stage(Stage::Waiting);
+    }
+
+    /// A call that went on after its outcome has ended.
+    pub(super) fn has_ended(&self) {
+        self.set_stage(Stage::Outcome);
+    }
+
+    fn set_stage(&self, stage: Stage) {
+        // Relaxed: as above.
+        self.stage.store(stage as u8, Relaxed);
+    }
+
+    /// Whether the call goes on after its outcome.
+    pub(super) fn is_answered(&self) -> bool {
+        // Relaxed: a hint.
+        self.stage.load(Relaxed) != Stage::Outcome as u8
+    }
+
+    /// Whether the call waits for its reader, and not for its library.
+    pub(super) fn is_waiting(&self) -> bool {
+        // Relaxed: a hint.
+        self.stage.load(Relaxed) == Stage::Waiting as u8
     }
 
     /// How long it has run.

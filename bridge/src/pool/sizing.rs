@@ -47,8 +47,10 @@ impl Sizing {
         let mut ages = Duration::ZERO;
         for record in core.counters.records() {
             taken = taken.plus(record.taken());
-            // What is stuck says nothing of how many calls the backend can take.
+            // What is stuck says nothing of how many calls the backend can take, nor does what goes at
+            // the pace of its reader.
             if !record.is_stuck()
+                && !record.is_answered()
                 && let Some(running) = record.running()
             {
                 ages += record.age(&running, now);

@@ -3,6 +3,7 @@
 use super::claimant::{Claimant, Next, Waiting};
 use super::core::Core;
 use super::eintr;
+use super::here;
 use super::reserve::Order;
 use super::serve::Bound;
 use super::sessions::Sessions;
@@ -147,6 +148,13 @@ impl Worker {
     pub(crate) fn untimed_call_ended(&mut self, core: &Core) {
         self.ended = None;
         self.count_call(core);
+    }
+
+    /// As [`call_ended`](Self::call_ended), for a call that answered before it ended. What it did after
+    /// that went at the pace of whoever reads it, so nothing is to be learnt from it.
+    pub(crate) fn answered_call_ended(&mut self, core: &Core) {
+        core.counters.of(self.index).has_ended();
+        self.untimed_call_ended(core);
     }
 
     /// Counts a call as completed, or as shed if there was no session to try it in; whether it was tried.
@@ -360,6 +368,7 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
     let mut claimant = Claimant::new(&core.idle, index, thread::current());
     let mut worker = Worker::new(core, index);
     core.counters.of(index).thread_began(gettid().as_raw());
+    let _here = here::enter(core, index);
     let is_spare = index >= core.threads_at_start;
     let waits = is_spare && core.reserve.stand_by(index, thread::current());
     let mut is_active = !waits || worker.wait_in_reserve(core);

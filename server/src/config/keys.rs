@@ -55,6 +55,8 @@ pub const STACK_SIZE_DEFAULT: &str = "2MiB";
 pub const STUCK_AFTER_DEFAULT: &str = "10s";
 /// How long a call may take, queueing included.
 pub const DEADLINE_DEFAULT: &str = "30s";
+/// How long a response may take that is produced while it is sent.
+pub const STREAM_TIMEOUT_DEFAULT: &str = "1h";
 /// The calls of a location without a pool that run at once.
 pub const MAX_RUNNING_DEFAULT: &str = "1024";
 
@@ -351,6 +353,12 @@ pub const LOCATION_KEYS: &[KeySpec] = &[
         "boolean",
         "true",
         "whether X-Request-Timeout and grpc-timeout of a client may shorten the deadline",
+    ),
+    KeySpec::with_default(
+        "stream_timeout",
+        "duration",
+        STREAM_TIMEOUT_DEFAULT,
+        "how long a response may take, after its head, that is produced while it is sent; then it is cut",
     ),
     KeySpec::optional(
         "max_body",

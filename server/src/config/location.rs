@@ -32,6 +32,8 @@ pub struct LocationConfig {
     pub deadline: Duration,
     /// Whether clients may ask for an earlier deadline.
     pub client_deadline: bool,
+    /// How long a response's body may take that is produced while it is sent.
+    pub stream_timeout: Duration,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// Whether responses carry `Server-Timing`.
@@ -86,6 +88,7 @@ pub(super) fn read(
     let path = around.paths.read(settings, &methods);
     let deadline = duration(settings, "deadline", keys::TIMEOUT);
     let client_deadline = settings.boolean_or_default("client_deadline");
+    let stream_timeout = duration(settings, "stream_timeout", keys::TIMEOUT);
     let max_body_bytes = max_body(settings, around.max_body_bytes);
     let server_timing = settings.boolean_or_default("server_timing");
     let clients = clients::read(settings, around.on_unix_socket);
@@ -116,6 +119,7 @@ pub(super) fn read(
         pool: pool?,
         deadline: deadline?,
         client_deadline: client_deadline?,
+        stream_timeout: stream_timeout?,
         max_body_bytes: max_body_bytes?,
         server_timing: server_timing?,
         max_running: max_running?,

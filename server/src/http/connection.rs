@@ -80,6 +80,10 @@ fn poll(
         match ready!(clock.poll(app, wire, context)) {
             // The service answers it, once hyper has told it.
             overdue @ (Overdue::Body | Overdue::BodyRate { .. }) => wire.set_body_overdue(overdue),
+            Overdue::Stream => {
+                wire.streaming.set_overdue();
+                return Poll::Ready(Ended::Overdue(Overdue::Stream));
+            }
             overdue => return Poll::Ready(Ended::Overdue(overdue)),
         }
     }
@@ -146,11 +150,18 @@ fn due(app: &LoopApp, wire: &Wire) -> Option<(Instant, Overdue)> {
 
 /// Says the last word, if one is owed, and closes so that it is heard.
 async fn close(app: &LoopApp, wire: &Wire, ended: Ended) {
+    if wire.streaming.is_reset() {
+        return;
+    }
     match ended {
         // The body's is the service's to answer; see `poll`.
         Ended::Overdue(Overdue::Body | Overdue::BodyRate { .. }) => return,
         Ended::Overdue(Overdue::Send) => {
             tracing::debug!("a client that did not read its response in time was cut");
+            return;
+        }
+        Ended::Overdue(Overdue::Stream) => {
+            tracing::debug!("a response that did not end in its stream_timeout was cut");
             return;
         }
         Ended::Overdue(Overdue::Head) => {

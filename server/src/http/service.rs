@@ -46,7 +46,8 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
         let (parts, body) = request.into_parts();
         let peer = self.wire.socket.peer();
         let record = Record::new(id, arrived, peer, &parts.method, &parts.uri);
-        let exchange = Exchange::new(&self.wire, record.for_role(app.shared.role));
+        let record = record.for_role(app.shared.role);
+        let exchange = Exchange::new(&self.wire, record, parts.version);
         let span = tracing::info_span!("request", id);
         let respond = async move { Ok(respond(&app, exchange, parts, body).await) };
         if span.is_disabled() {
@@ -118,7 +119,11 @@ async fn answer(
         is_shortened: deadline.is_shortened(),
         place,
     };
-    call(&location, job, deadline, &mut exchange.record).await
+    let response = call(&location, job, deadline, &mut exchange.record).await?;
+    if response.is_streamed() {
+        exchange.produced_by(location);
+    }
+    Ok(response)
 }
 
 /// The whole body, or why not.
@@ -308,7 +313,13 @@ fn finish(
     response: Response,
     is_head: bool,
 ) -> hyper::Response<ResponseBody> {
-    let (mut parts, bytes) = response.into_inner().into_parts();
+    let (response, produced) = response.into_parts().unwrap_or_else(|error| {
+        tracing::error!(request = exchange.record.id, %error, "a response cannot be sent");
+        exchange.record.outcome = Outcome::Failed;
+        let response = Problem::of_error(&error).into_response();
+        (response.into_inner(), None)
+    });
+    let (mut parts, bytes) = response.into_parts();
     let head_length = head_length(&parts.headers).filter(|_| is_head && bytes.is_empty());
     for field in &OURS {
         parts.headers.remove(field);
@@ -336,7 +347,7 @@ fn finish(
     parts.extensions.clear();
     exchange.record.status = Some(parts.status);
     let no_body = is_head || matches!(parts.status.as_u16(), 204 | 304);
-    let mut body = ResponseBody::new(bytes, exchange);
+    let mut body = ResponseBody::new(bytes, produced, exchange);
     if no_body {
         body.is_head_only();
     }

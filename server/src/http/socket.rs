@@ -1,9 +1,11 @@
 //! A client's socket, whichever family it is of.
 
 use pontoon_bridge::event_loop::{TcpStream, UnixStream};
+use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// A connection that was accepted and belongs to no loop yet.
 #[derive(Debug)]
@@ -71,6 +73,14 @@ impl Socket {
         match self {
             Self::Tcp(stream, _) => stream.poll_write_vectored(cx, buffers),
             Self::Unix(stream) => stream.poll_write_vectored(cx, buffers),
+        }
+    }
+
+    /// Has the client see a reset when the connection is closed. Without effect on a Unix socket.
+    pub(crate) fn reset_on_close(&self) {
+        if let Self::Tcp(stream, _) = self {
+            // It fails on a connection that is gone already.
+            let _ = SockRef::from(stream.get_ref()).set_linger(Some(Duration::ZERO));
         }
     }
 

@@ -4,6 +4,7 @@
 use super::guard::{Guard, Limits, Phase, Violation};
 use super::pace::MinRate;
 use super::socket::Socket;
+use super::streaming::Streaming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -43,12 +44,15 @@ pub(crate) enum Overdue {
     BodyRate { bytes_per_second: usize },
     /// The client, to read its response, or to read it faster.
     Send,
+    /// The end of a body that is produced while it is sent.
+    Stream,
 }
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) socket: Socket,
+    pub(crate) streaming: Streaming,
     guard: RefCell<Guard>,
     /// The phase that the clock below is for.
     phase: Cell<Phase>,
@@ -82,6 +86,7 @@ impl Wire {
     pub(crate) fn new(socket: Socket, limits: Limits) -> Rc<Self> {
         Rc::new(Self {
             socket,
+            streaming: Streaming::default(),
             guard: RefCell::new(Guard::new(limits)),
             phase: Cell::new(Phase::Idle),
             phase_since: Cell::new(Instant::now()),
@@ -103,6 +108,7 @@ impl Wire {
     /// Its response has gone into hyper, or never will.
     pub(crate) fn request_ended(&self) {
         self.in_flight.set(false);
+        self.streaming.end();
         self.guard.borrow_mut().message_done();
         self.note_phase();
         // The next request was read while hyper waited for the end of this one: no edge of the
@@ -141,12 +147,30 @@ impl Wire {
         self.body_overdue.set(Some(overdue));
     }
 
+    /// Has the connection end with a reset, as far as its family knows that.
+    pub(crate) fn reset(&self) {
+        self.streaming.set_reset();
+        self.socket.reset_on_close();
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.get()
     }
 
     /// What the connection waits for, and until when; `None` while the library is at work.
     pub(crate) fn due(&self, patience: &Patience) -> Option<(Instant, Overdue)> {
+        let due = self.client_due(patience);
+        let Some(until) = self.streaming.until() else {
+            return due;
+        };
+        Some(match due {
+            Some(earlier) if earlier.0 < until => earlier,
+            _ => (until, Overdue::Stream),
+        })
+    }
+
+    /// What the client is to do, and until when.
+    fn client_due(&self, patience: &Patience) -> Option<(Instant, Overdue)> {
         if let Some(since) = self.send_blocked_since.get() {
             let due = since + patience.send;
             return Some((
@@ -314,8 +338,9 @@ impl Write for HyperIo {
     }
 
     /// hyper has written all that it had.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.sending.set(None);
+        self.0.streaming.flushed(cx);
         Poll::Ready(Ok(()))
     }
 
