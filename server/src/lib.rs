@@ -72,7 +72,7 @@ pub use pontoon_adapters as adapters;
 pub use pontoon_bridge as bridge;
 
 pub use pontoon_adapters::{
-    Adapter, CallContext, CallbackAdapter, Error, ErrorKind, Interrupt, LoopAdapter, Request,
-    Response, ResponseCompleter, blocking, blocking_with,
+    Adapter, BodySink, CallContext, CallbackAdapter, Error, ErrorKind, Interrupt, LoopAdapter,
+    Request, Response, ResponseCompleter, blocking, blocking_with,
 };
 pub use pontoon_bridge::{CallError, Pool, PoolBuilder, PoolStats, Spin, event_loop};

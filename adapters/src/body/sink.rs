@@ -148,10 +148,17 @@ impl BodySink {
 
     /// Ends the body, which is incomplete. What was sent before still gets to the client.
     pub(crate) fn cut(&mut self, reason: String) {
+        self.give_up(Some(reason));
+    }
+
+    fn give_up(&mut self, reason: Option<String>) {
         self.has_ended = true;
-        // Nobody may read any more; then nobody hears of the end either.
-        let _ = self.pass_on();
-        self.shared.end(End::Cut(Some(reason)));
+        if !self.gathered.is_empty() {
+            // A chunk more than there is room for, so that nothing waits here. Nobody may read any more;
+            // then nobody hears of the end either.
+            let _ = self.shared.push(self.gathered.split().freeze());
+        }
+        self.shared.end(End::Cut(reason));
     }
 
     /// Adds bytes at once, whether there is room or not: for a task, which asks first.
@@ -226,7 +233,7 @@ fn into_io(error: Error) -> io::Error {
 impl Drop for BodySink {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.shared.end(End::Cut(None));
+            self.give_up(None);
         }
     }
 }
