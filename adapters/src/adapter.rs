@@ -83,6 +83,8 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// Answers one request. This is the place that may block.
     ///
+    /// A result that is too large to hold is better [streamed](CallContext::stream).
+    ///
     /// # Errors
     ///
     /// Whatever keeps it from answering. An error that [breaks the

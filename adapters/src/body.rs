@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use pontoon_bridge::Stopper;
+use pontoon_bridge::{Stopper, drop_quietly};
 
 use self::shared::Shared;
 use crate::Error;
@@ -127,6 +127,8 @@ impl Drop for Body {
         if is_unfinished && let Some(stopper) = &self.stopper {
             stopper.stop();
         }
+        // With it may go the last hold on what the pool's user gave.
+        drop_quietly(self.stopper.take());
     }
 }
 

@@ -226,8 +226,8 @@ fn collect(
     producer(&mut sink)?;
     sink.end()?;
     let mut whole = BytesMut::new();
-    let mut nobody = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Some(Ok(chunk))) = body.poll_chunk(&mut nobody) {
+    let nobody = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(Ok(chunk))) = body.poll_chunk(&nobody) {
         whole.extend_from_slice(&chunk);
     }
     *head.body_mut() = whole.freeze();

@@ -184,11 +184,10 @@ impl<A: Adapter> Submit for Pooled<A> {
         let submission = self.pool.call_with(move |session, context| {
             let is_head = request.method() == Method::HEAD;
             let context = CallContext::new(params, context.clone(), request_id).for_head(is_head);
-            let outcome = adapter.call(session.get(), request, &context);
-            let outcome = match outcome {
-                Ok(response) if response.is_unproduced() => produce(response, &context),
-                outcome => outcome,
-            };
+            let mut outcome = adapter.call(session.get(), request, &context);
+            if outcome.as_ref().is_ok_and(Response::is_unproduced) {
+                outcome = outcome.and_then(|response| produce(response, &context));
+            }
             judge(session, &outcome, &context, is_shortened);
             // Before anybody learns of the outcome: who comes again then finds room. A call that
             // panics, or never runs, drops it with all that it took along.

@@ -25,6 +25,9 @@ struct BreaksSession;
 #[derive(Clone, Copy, Debug)]
 struct BufferBytes(usize);
 
+/// With less, producer and loop would do nothing but wake each other.
+const BUFFER_BYTES_MIN: usize = 4096;
+
 /// Produces a body on a worker, once the head is on its way.
 pub(crate) type Producer = Box<dyn FnOnce(&mut BodySink) -> Result<(), Error> + Send>;
 
@@ -178,10 +181,11 @@ impl Response {
     }
 
     /// Has so many bytes at most wait for a slow client, and one piece of at most 32 KiB more, or as large
-    /// as one that was sent by [`send_bytes`](BodySink::send_bytes); 256 KiB unless this is called. For
-    /// bodies that a worker produces.
+    /// as one that was sent by [`send_bytes`](BodySink::send_bytes); 256 KiB unless this is called, 4 KiB
+    /// at least. For bodies that a worker produces.
     #[must_use]
     pub fn with_buffer(mut self, bytes: usize) -> Self {
+        let bytes = bytes.max(BUFFER_BYTES_MIN);
         self.inner.extensions_mut().insert(BufferBytes(bytes));
         self
     }

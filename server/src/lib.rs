@@ -27,6 +27,9 @@
 //! | an async function that makes several calls | [`handler`] |
 //! | a library that is async or exposes a file descriptor | [`on_loop`] with a [`LoopAdapter`] |
 //!
+//! A response that is too large to hold, or that comes bit by bit, is produced while it is sent: see
+//! [`adapters::body`].
+//!
 //! The `pontoon` command does the same from a config file.
 
 mod access_log;

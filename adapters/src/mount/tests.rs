@@ -1,7 +1,7 @@
 use super::{Job, Mounted, Outcome};
 use crate::test_support::{PATIENCE, get};
-use crate::{Adapter, CallContext, Error, PathParams, Request};
-use pontoon_bridge::{Pool, PoolStats};
+use crate::{Adapter, CallContext, Error, PathParams, Request, Response};
+use pontoon_bridge::{EventLoop, Pool, PoolStats};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,4 +67,60 @@ fn a_call_that_ends_after_the_deadline_of_its_location_was_failed_by_the_backend
 #[test]
 fn a_call_that_fails_before_a_deadline_of_the_client_was_failed_by_the_backend() {
     assert_eq!(after_one_call(false, PATIENCE, true).backend_failed, 1);
+}
+
+/// A backend that fails half-way: at once, or when the call is told to stop.
+struct HalfWay {
+    waits: bool,
+}
+
+impl Adapter for HalfWay {
+    type Session = u8;
+
+    fn open(&self) -> Result<u8, Error> {
+        Ok(0)
+    }
+
+    fn call(&self, _: &mut u8, _: Request, call: &CallContext) -> Outcome {
+        call.stream(Response::text(""), |_| {
+            while self.waits && !call.is_cancelled() {
+                thread::yield_now();
+            }
+            Err(Error::bad_gateway("the backend is gone"))
+        })
+    }
+}
+
+/// What a pool counts after a response that fails half-way, and whose client may leave before.
+fn after_half_a_response(leaves: bool) -> PoolStats {
+    let pool = Pool::named("half-way").threads(1).build().unwrap();
+    let bound = Mounted::blocking(HalfWay { waits: leaves });
+    let Some(super::Bound::Submit(bound)) = bound.bind(Some(&pool), &Arc::from("/half-way")) else {
+        unreachable!("a blocking adapter is submitted to")
+    };
+    let call = bound.submit(Job {
+        request: get("/half-way"),
+        params: PathParams::default(),
+        request_id: 1,
+        deadline: None,
+        is_shortened: false,
+        place: None,
+    });
+    let response = EventLoop::new().unwrap().block_on(call).unwrap().unwrap();
+    assert!(response.is_streamed());
+    if leaves {
+        drop(response);
+    }
+    let until = Instant::now() + PATIENCE;
+    while pool.stats().completed == 0 {
+        assert!(Instant::now() < until, "the call ends");
+        thread::yield_now();
+    }
+    pool.stats()
+}
+
+#[test]
+fn a_backend_that_fails_half_way_has_failed_unless_the_client_left() {
+    assert_eq!(after_half_a_response(false).backend_failed, 1);
+    assert_eq!(after_half_a_response(true).backend_failed, 0);
 }

@@ -42,6 +42,7 @@ fn an_absent_key_means_its_documented_default() {
     assert_eq!((&location.methods, &location.pool), (&None, &None));
     assert_eq!(location.deadline, Duration::from_secs(30));
     assert!(location.client_deadline);
+    assert_eq!(location.stream_timeout, Duration::from_secs(3600));
     assert_eq!(
         (location.max_body_bytes, location.server_timing),
         (1 << 20, false)
@@ -86,6 +87,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         pool = "db"
         deadline = "250ms"
         client_deadline = false
+        stream_timeout = "2m"
         share = 4
         max_per_client = 2
         client_key = "header:X-Api-Key"
@@ -136,6 +138,7 @@ fn what_the_file_says_is_what_the_server_gets() {
         (Duration::from_millis(250), true)
     );
     assert!(!users.client_deadline && upload.client_deadline);
+    assert_eq!(users.stream_timeout, Duration::from_secs(120));
     assert_eq!(users.share, Some(Share::Calls(4)));
     assert_eq!(users.max_per_client, Some(2));
     assert_eq!(users.client_key.to_string(), "header:x-api-key");

@@ -18,6 +18,8 @@ mod content_phase;
 mod hash_server;
 #[path = "../../../examples/request_timeout.rs"]
 mod request_timeout;
+#[path = "../../../examples/streaming.rs"]
+mod streaming;
 #[path = "../../../examples/wrap_a_library.rs"]
 mod wrap_a_library;
 
@@ -64,6 +66,22 @@ fn the_content_phase_waits_for_callbacks_and_workers() {
     assert_eq!(server.pool("taxes").completed, 2);
     assert_eq!(server.get("/price/0").0, 404);
     assert_eq!(server.get("/price/x").0, 400);
+}
+
+#[test]
+fn a_large_table_and_events_are_streamed() {
+    let server = Served::start(streaming::server());
+    let (status, table) = server.get("/table");
+    assert_eq!(status, 200);
+    assert!(
+        table.contains("n,square\n1,1\n2,4\n"),
+        "the chunks are there as well"
+    );
+    assert!(table.contains("\n1000000,1000000000000\n") && table.ends_with("\r\n0\r\n\r\n"));
+    let (status, events) = server.get("/ticks");
+    assert_eq!(status, 200);
+    assert_eq!(events.matches("data: ").count(), 10, "{events}");
+    server.wait_until_free("tables");
 }
 
 /// A dictionary server: knows every word but `unknown`, and never answers `hang`. Counts its

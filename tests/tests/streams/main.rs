@@ -6,6 +6,7 @@ mod gone;
 mod kinds;
 mod log;
 mod stopping;
+mod stress;
 mod whole;
 
 use pontoon::{
