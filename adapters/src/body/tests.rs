@@ -6,9 +6,10 @@ use std::future::poll_fn;
 use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::mpsc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -121,12 +122,17 @@ fn when_the_reader_leaves_a_producer_that_waits_learns_it_at_once() {
     assert!(error.detail().contains("nobody reads"), "{error}");
 }
 
-#[test]
-fn no_wake_is_lost_between_the_ends() {
+/// Chance that can be repeated, and what repeats it.
+fn seeded() -> (fastrand::Rng, u64) {
     let asked = std::env::var("PONTOON_SEED");
     let seed = asked.map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     let _ = writeln!(std::io::stderr(), "PONTOON_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    (fastrand::Rng::with_seed(seed), seed)
+}
+
+#[test]
+fn no_wake_is_lost_between_the_ends() {
+    let (mut random, _) = seeded();
     for _ in 0..200 {
         let max_bytes = random.usize(1..4096);
         let sizes: Vec<_> = (0..random.usize(0..200))
@@ -151,6 +157,57 @@ fn no_wake_is_lost_between_the_ends() {
         assert_eq!(all.len(), expected);
         producer.join().unwrap();
     }
+}
+
+/// Wakes a thread.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Takes up to as long as a wake does, so that the other end is met at any point.
+fn spin(random: &mut fastrand::Rng) {
+    (0..random.usize(..2048)).for_each(|_| std::hint::spin_loop());
+}
+
+/// Both ends wait for each other all the time, and meet at every possible moment.
+#[test]
+fn no_wake_is_lost_where_each_end_waits_for_the_other() {
+    const ITEMS: usize = 50_000;
+    let (mut random, seed) = seeded();
+    // Room for one item: its producer waits until it is taken.
+    let (mut sink, mut body) = body(1);
+    let mut spins = random.fork();
+    let producer = thread::spawn(move || {
+        for _ in 0..ITEMS {
+            spin(&mut spins);
+            sink.send("x").unwrap();
+        }
+        sink.finish().unwrap();
+    });
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let context = Context::from_waker(&waker);
+    let mut taken = 0;
+    loop {
+        spin(&mut random);
+        match body.poll_chunk(&context) {
+            Poll::Ready(Some(chunk)) => taken += chunk.unwrap().len(),
+            Poll::Ready(None) => break,
+            Poll::Pending => {
+                let began = Instant::now();
+                thread::park_timeout(PATIENCE);
+                assert!(
+                    began.elapsed() < PATIENCE,
+                    "a wake was lost, PONTOON_SEED={seed}"
+                );
+            }
+        }
+    }
+    assert_eq!(taken, ITEMS);
+    producer.join().unwrap();
 }
 
 #[test]
