@@ -204,6 +204,11 @@ impl Settings<'_> {
         self.table.contains_key(key)
     }
 
+    /// The text at `key`, if there is one. Records nothing: for who must know it before it is read.
+    pub(crate) fn peek_text(&self, key: &str) -> Option<&str> {
+        self.value(key)?.get_ref().as_str()
+    }
+
     /// How many errors the whole document has so far. A caller that gets `None` from a constructor
     /// compares, to find one that gave no reason.
     pub fn error_count(&self) -> usize {
