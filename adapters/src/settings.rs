@@ -31,6 +31,7 @@
 mod diagnostic;
 mod document;
 mod fingerprint;
+mod lists;
 mod nearest;
 mod readers;
 mod tables;

@@ -1,0 +1,434 @@
+//! The keys of a location with `adapter = "redis"`.
+
+use std::sync::Arc;
+
+use http::header::HeaderValue;
+
+use super::server::Password;
+use super::{Mode, Multiplexed, Output, Problem, Redis, Work};
+use crate::mount::Mounted;
+use crate::registry::{AdapterSpec, Kind};
+use crate::settings::{KeySpec, Settings};
+
+const KEYS: &[KeySpec] = &[
+    KeySpec::required(
+        "server",
+        "URL",
+        "the server: `redis://[user[:password]@]host[:port][/database]` or `unix:///path?db=0`",
+    ),
+    KeySpec::optional(
+        "command",
+        "array of texts",
+        "one command, as in `[\"GET\", \":key\"]`; `:name` is a parameter of the request, `:body` its body",
+    ),
+    KeySpec::optional(
+        "commands",
+        "array of arrays",
+        "several commands, sent together; the answer is a JSON array",
+    ),
+    KeySpec::with_default(
+        "multi",
+        "boolean",
+        "false",
+        "whether `commands` are one transaction, between which nothing else is run",
+    ),
+    KeySpec::optional(
+        "script",
+        "Lua",
+        "a script; it is sent once, then called by its digest",
+    ),
+    KeySpec::optional(
+        "keys",
+        "array of texts",
+        "the keys that `script` gets as `KEYS`",
+    ),
+    KeySpec::optional(
+        "arguments",
+        "array of texts",
+        "what `script` gets as `ARGV`",
+    ),
+    KeySpec::with_default(
+        "output",
+        "json or raw",
+        "json",
+        "the reply as JSON by its type, or the bytes of a single value as they are",
+    ),
+    KeySpec::with_default(
+        "content_type",
+        "media type",
+        "application/octet-stream",
+        "what the bytes are, for `output = \"raw\"`",
+    ),
+    KeySpec::optional(
+        "nil",
+        "status",
+        "the status when the reply is null: as usual with `null`, 404 for `output = \"raw\"`",
+    ),
+    KeySpec::optional(
+        "zero",
+        "status",
+        "the status when the reply is the integer 0, as `DEL` of a key that there is not",
+    ),
+    KeySpec::with_default("status", "status", "200", "the status of any other reply"),
+    KeySpec::optional(
+        "password_env",
+        "name",
+        "the environment variable with the password, read at start",
+    ),
+    KeySpec::optional(
+        "password_file",
+        "path",
+        "the file whose first line is the password, read for each new connection",
+    ),
+    KeySpec::with_default(
+        "connect_timeout",
+        "duration",
+        "5s",
+        "how long a new connection may take, login included",
+    ),
+    KeySpec::with_default(
+        "max_response",
+        "size",
+        "64MiB",
+        "the largest response body; a larger answer is a 500",
+    ),
+    KeySpec::with_default(
+        "mode",
+        "blocking or loop",
+        "blocking",
+        "a connection for each worker of a pool, or one for each event loop and no pool",
+    ),
+    KeySpec::with_default(
+        "max_in_flight",
+        "integer",
+        "4096",
+        "requests that wait for replies on the connection of a loop; more get a 503",
+    ),
+];
+
+/// How a config file mounts it.
+pub const fn spec() -> AdapterSpec {
+    AdapterSpec {
+        name: "redis",
+        kind: Kind::Blocking,
+        modes: &[("blocking", Kind::Blocking), ("loop", Kind::Loop)],
+        summary: "runs commands of Redis and answers with JSON or with the bytes of a value",
+        keys: KEYS,
+        build: |settings| {
+            let (redis, mode) = from_settings(settings)?;
+            Some(match mode {
+                Mode::Blocking => Mounted::blocking(redis),
+                Mode::Loop => {
+                    let redis = Arc::new(redis);
+                    Mounted::on_loop(move || Multiplexed::new(Arc::clone(&redis)))
+                }
+            })
+        },
+    }
+}
+
+fn from_settings(settings: &mut Settings<'_>) -> Option<(Redis, Mode)> {
+    // All are read before any may end this, so that all mistakes show at once.
+    let mode = match settings.choice("mode", &["blocking", "loop"]) {
+        Some("loop") => Mode::Loop,
+        _ => Mode::Blocking,
+    };
+    let server = settings.required_string("server");
+    let work = work(settings);
+    let output = output(settings);
+    let password = password(settings);
+    let nil = settings.status("nil");
+    let zero = settings.status("zero");
+    let status = settings.status("status");
+    let connect_timeout = settings.duration_or_default("connect_timeout");
+    let max_response = settings.size_bytes_or_default("max_response");
+    let max_in_flight = settings.integer_or_default("max_in_flight", 1..=1_000_000);
+    if mode == Mode::Blocking {
+        only_with(settings, &["max_in_flight"], "`mode = \"loop\"`");
+    }
+    let redis = Redis::new(&server?, work?);
+    let mut redis = noted(settings, redis)?;
+    if let Some((key, password)) = password? {
+        let with_password = redis.with_password(key, password);
+        redis = noted(settings, with_password)?;
+    }
+    redis.answer.output = output?;
+    redis.answer.nil = nil;
+    redis.answer.zero = zero;
+    redis.answer.status = status.unwrap_or(redis.answer.status);
+    redis.answer.max_bytes = usize::try_from(max_response?).unwrap_or(usize::MAX);
+    redis.connect_timeout = connect_timeout?;
+    redis.max_in_flight = usize::try_from(max_in_flight?).unwrap_or(usize::MAX);
+    let valid = redis.validate(mode);
+    noted(settings, valid)?;
+    Some((redis, mode))
+}
+
+/// What is to be done; `None` with a recorded error unless exactly one of the keys says it.
+fn work(settings: &mut Settings<'_>) -> Option<Work> {
+    let ways = ["command", "commands", "script"];
+    let given: Vec<&str> = ways
+        .into_iter()
+        .filter(|key| settings.contains(key))
+        .collect();
+    let [given] = given[..] else {
+        match given.last() {
+            None => settings.missing("command"),
+            Some(last) => {
+                let message = format!("`{}` is given as well; remove one of them", given[0]);
+                settings.invalid(last, message);
+            }
+        }
+        return None;
+    };
+    if given != "commands" {
+        only_with(settings, &["multi"], "`commands`");
+    }
+    if given != "script" {
+        only_with(settings, &["keys", "arguments"], "`script`");
+    }
+    let work = match given {
+        "command" => {
+            let arguments = settings.strings("command")?;
+            Work::command(arguments.iter().map(String::as_str))
+        }
+        "commands" => {
+            let in_transaction = settings.boolean_or_default("multi")?;
+            let lists = settings.lists("commands")?;
+            let lists = lists.iter().map(|list| list.iter().map(String::as_str));
+            let list = Work::list(lists);
+            if in_transaction {
+                list.map(Work::in_transaction)
+            } else {
+                list
+            }
+        }
+        _ => {
+            let text = settings.string("script");
+            let keys = strings_or_none(settings, "keys");
+            let arguments = strings_or_none(settings, "arguments");
+            let (keys, arguments) = (keys?, arguments?);
+            let [keys, arguments] = [&keys, &arguments].map(|list| list.iter().map(String::as_str));
+            Work::script(&text?, keys, arguments)
+        }
+    };
+    noted(settings, work)
+}
+
+fn strings_or_none(settings: &mut Settings<'_>, key: &'static str) -> Option<Vec<String>> {
+    if !settings.contains(key) {
+        return Some(Vec::new());
+    }
+    settings.strings(key)
+}
+
+fn output(settings: &mut Settings<'_>) -> Option<Output> {
+    let output = match settings.contains("output") {
+        true => settings.choice("output", &["json", "raw"])?,
+        false => "json",
+    };
+    if output == "json" {
+        only_with(settings, &["content_type"], "`output = \"raw\"`");
+        return Some(Output::Json);
+    }
+    if !settings.contains("content_type") {
+        return Some(Output::Raw(HeaderValue::from_static(BYTES)));
+    }
+    let text = settings.string("content_type")?;
+    match HeaderValue::from_str(&text) {
+        Ok(value) if text.contains('/') => Some(Output::Raw(value)),
+        _ => {
+            settings.invalid("content_type", "write a media type, such as \"image/png\"");
+            None
+        }
+    }
+}
+
+/// The media type of bytes of which nothing is known.
+const BYTES: &str = "application/octet-stream";
+
+/// The password that the URL does not hold, and the key that says it; the outer `None` is a recorded
+/// error.
+fn password(settings: &mut Settings<'_>) -> Option<Option<(&'static str, Password)>> {
+    let (env, file) = ("password_env", "password_file");
+    if settings.contains(env) && settings.contains(file) {
+        settings.invalid(file, "`password_env` is given as well; remove one of them");
+        return None;
+    }
+    if settings.contains(file) {
+        let path = settings.required_string(file)?;
+        return Some(Some((file, Password::File(path.into()))));
+    }
+    if !settings.contains(env) {
+        return Some(None);
+    }
+    let name = settings.required_string(env)?;
+    match std::env::var(&name) {
+        Ok(password) => Some(Some((env, Password::Given(password)))),
+        Err(error) => {
+            settings.invalid(env, format!("the environment variable `{name}`: {error}"));
+            None
+        }
+    }
+}
+
+/// Records an error for each of these keys that is there.
+fn only_with(settings: &mut Settings<'_>, keys: &[&str], with: &str) {
+    for key in keys {
+        if settings.contains(key) {
+            settings.invalid(key, format!("`{key}` is for {with}; remove it"));
+        }
+    }
+}
+
+fn noted<T>(settings: &mut Settings<'_>, outcome: Result<T, Problem>) -> Option<T> {
+    outcome
+        .map_err(|problem| settings.invalid(problem.key, problem.message))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<(Redis, Mode), String> {
+        let text = format!("server = 'redis://localhost'\n{text}");
+        Settings::parse(&text, KEYS, from_settings).map_err(|errors| errors.render(false))
+    }
+
+    fn errors(text: &str) -> String {
+        read(text).unwrap_err()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let (redis, mode) = read(
+            r#"
+            command = ["GET", ":key"]
+            output = "raw"
+            content_type = "image/png"
+            nil = 410
+            zero = 204
+            status = 201
+            connect_timeout = "70ms"
+            max_response = "2KiB"
+            mode = "loop"
+            max_in_flight = 7
+            "#,
+        )
+        .unwrap();
+        assert_eq!(mode, Mode::Loop);
+        let png = HeaderValue::from_static("image/png");
+        assert_eq!(redis.answer.output, Output::Raw(png));
+        assert_eq!(redis.answer.nil, Some(StatusCode::GONE));
+        assert_eq!(redis.answer.zero, Some(StatusCode::NO_CONTENT));
+        assert_eq!(redis.answer.status, StatusCode::CREATED);
+        assert_eq!(redis.answer.max_bytes, 2048);
+        assert_eq!(redis.connect_timeout, Duration::from_millis(70));
+        assert_eq!(redis.max_in_flight, 7);
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_keys_name() {
+        let (redis, mode) = read("command = ['PING']").unwrap();
+        let default = Redis::new("redis://localhost", Work::command(["PING"]).unwrap()).unwrap();
+        assert_eq!(mode, Mode::default());
+        assert_eq!(redis.answer.output, default.answer.output);
+        assert_eq!(redis.answer.max_bytes, default.answer.max_bytes);
+        assert_eq!(redis.answer.status, default.answer.status);
+        assert_eq!(redis.connect_timeout, default.connect_timeout);
+        assert_eq!(redis.max_in_flight, default.max_in_flight);
+        let (redis, _) = read("command = ['PING']\noutput = 'raw'").unwrap();
+        assert_eq!(
+            redis.answer.output,
+            Output::Raw(HeaderValue::from_static(BYTES))
+        );
+    }
+
+    #[test]
+    fn lists_and_scripts_are_read() {
+        read("commands = [['INCR', 'n'], ['GET', ':key']]\nmulti = true").unwrap();
+        read("script = 'return 1'\nkeys = [':key']\narguments = ['a', ':b']").unwrap();
+        read("script = 'return 1'").unwrap();
+    }
+
+    #[test]
+    fn there_is_one_thing_to_do() {
+        assert!(errors("").contains("missing key `command`"));
+        let both = errors("command = ['PING']\nscript = 'return 1'");
+        assert!(both.contains("`command` is given as well"), "{both}");
+    }
+
+    #[test]
+    fn keys_that_mean_nothing_here_are_errors() {
+        for (text, with) in [
+            (
+                "command = ['PING']\nmulti = true",
+                "`multi` is for `commands`",
+            ),
+            ("command = ['PING']\nkeys = ['a']", "`keys` is for `script`"),
+            (
+                "command = ['PING']\ncontent_type = 'a/b'",
+                "is for `output = \"raw\"`",
+            ),
+            (
+                "command = ['PING']\nmax_in_flight = 5",
+                "is for `mode = \"loop\"`",
+            ),
+            (
+                "commands = [['PING']]\nnil = 404",
+                "this is for a single reply",
+            ),
+            (
+                "commands = [['PING']]\noutput = 'raw'",
+                "this is for a single reply",
+            ),
+        ] {
+            let errors = errors(text);
+            assert!(errors.contains(with), "{text}: {errors}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_where_they_are() {
+        let text = errors("command = 'GET :key'");
+        assert!(
+            text.contains("each argument is a text of its own"),
+            "{text}"
+        );
+        let text = errors("commands = ['GET', 'a']");
+        assert!(
+            text.contains("an array of arrays of texts, not text"),
+            "{text}"
+        );
+        let text = errors("commands = [['EXPIRE', 'a', 60]]");
+        assert!(text.contains("not an integer"), "{text}");
+        let text = errors("command = ['BLPOP', ':key', '0']\nmode = 'loop'");
+        assert!(text.contains("`BLPOP` waits"), "{text}");
+        let text = errors("command = ['PING']\nmode = 'lop'");
+        assert!(text.contains("did you mean `loop`"), "{text}");
+        let text = errors("command = ['GET', ':key']\noutput = 'raw'\ncontent_type = 'png'");
+        assert!(text.contains("a media type"), "{text}");
+    }
+
+    #[test]
+    fn a_password_that_is_not_there_is_found_at_start() {
+        let text = errors("command = ['PING']\npassword_env = 'PONTOON_NO_SUCH_VARIABLE'");
+        assert!(text.contains("PONTOON_NO_SUCH_VARIABLE"), "{text}");
+        let text = errors("command = ['PING']\npassword_file = '/no/such/file'");
+        assert!(text.contains("/no/such/file"), "{text}");
+        let text = errors("command = ['PING']\npassword_file = 'a'\npassword_env = 'b'");
+        assert!(text.contains("remove one of them"), "{text}");
+    }
+
+    #[test]
+    fn all_that_is_missing_shows_at_once() {
+        let errors = Settings::parse("", KEYS, from_settings).unwrap_err();
+        let errors = errors.render(false);
+        assert!(errors.contains("`server`"), "{errors}");
+        assert!(errors.contains("`command`"), "{errors}");
+    }
+}

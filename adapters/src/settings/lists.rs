@@ -1,0 +1,40 @@
+//! Lists of lists.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::Settings;
+
+impl Settings<'_> {
+    /// An array of arrays of texts, such as `[["GET", "a"], ["GET", "b"]]`. Each item that is something
+    /// else is an error of its own.
+    pub fn lists(&mut self, key: &'static str) -> Option<Vec<Vec<String>>> {
+        const EXPECTED: &str = "an array of arrays of texts";
+        let value = self.value(key)?;
+        let DeValue::Array(lists) = value.get_ref() else {
+            self.wrong_type(key, value, EXPECTED);
+            return None;
+        };
+        let mut wrong = 0;
+        let mut reject = |item: &Spanned<DeValue<'_>>| {
+            wrong += 1;
+            self.wrong_type(key, item, EXPECTED);
+        };
+        let mut read = Vec::with_capacity(lists.len());
+        for list in lists.iter() {
+            let DeValue::Array(items) = list.get_ref() else {
+                reject(list);
+                continue;
+            };
+            let mut texts = Vec::with_capacity(items.len());
+            for item in items.iter() {
+                match item.get_ref().as_str() {
+                    Some(text) => texts.push(text.to_owned()),
+                    None => reject(item),
+                }
+            }
+            read.push(texts);
+        }
+        (wrong == 0).then_some(read)
+    }
+}

@@ -1,0 +1,105 @@
+//! Many calls, at once and in a row.
+
+use std::fs;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use pontoon_adapters::redis::Mode;
+
+use super::rig::{MODES, Outcome, Rig, command, get, status, text};
+use super::server::{PATIENCE, Server, eventually, is_missing};
+
+/// Awaits all of them at once.
+async fn all<'f>(mut calls: Vec<Pin<Box<dyn Future<Output = Outcome> + 'f>>>) -> Vec<Outcome> {
+    let mut outcomes: Vec<Option<Outcome>> = calls.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (call, outcome) in calls.iter_mut().zip(&mut outcomes) {
+            if outcome.is_none()
+                && let Poll::Ready(ended) = call.as_mut().poll(context)
+            {
+                *outcome = Some(ended);
+            }
+        }
+        match outcomes.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    outcomes.into_iter().flatten().collect()
+}
+
+#[test]
+fn a_thousand_calls_at_once_each_get_their_own_answer() {
+    if is_missing() {
+        return;
+    }
+    let server = Server::on_port();
+    for mode in MODES {
+        let rig = Rig::with_threads(mode, command(&server, &["ECHO", ":text"]), 4);
+        let texts: Vec<String> = (0..1000).map(|number| format!("{number}")).collect();
+        let calls = texts.iter().map(|text| {
+            let params = [("text", text.as_str())];
+            let rig = &rig;
+            Box::pin(async move { rig.begin(get(), &params, PATIENCE).await })
+                as Pin<Box<dyn Future<Output = _>>>
+        });
+        let outcomes = rig.block_on(all(calls.collect()));
+        for (expected, outcome) in texts.iter().zip(outcomes) {
+            assert_eq!(text(outcome), format!("\"{expected}\""));
+        }
+        // The test's own is one of them.
+        assert!(server.info("connected_clients") <= 5);
+    }
+}
+
+#[test]
+fn more_than_may_be_in_flight_are_refused() {
+    if is_missing() {
+        return;
+    }
+    let server = Server::start();
+    let redis = command(&server, &["PING"]).max_in_flight(10);
+    let rig = Rig::new(Mode::Loop, redis);
+    let calls = (0..30).map(|_| {
+        let rig = &rig;
+        Box::pin(async move { rig.begin(get(), &[], PATIENCE).await })
+            as Pin<Box<dyn Future<Output = _>>>
+    });
+    let statuses: Vec<u16> = rig
+        .block_on(all(calls.collect()))
+        .into_iter()
+        .map(status)
+        .collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 10);
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 20);
+    assert_eq!(rig.text(&[]), r#""PONG""#);
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn nothing_is_left_of_many_calls_and_connections() {
+    if is_missing() {
+        return;
+    }
+    let server = Server::start();
+    for mode in MODES {
+        let rig = Rig::with_threads(mode, command(&server, &["ECHO", ":text"]), 2);
+        for _ in 0..100 {
+            for _ in 0..100 {
+                assert_eq!(rig.text(&[("text", "x")]), r#""x""#);
+            }
+            server.kill_clients();
+            rig.turn();
+        }
+        drop(rig);
+        eventually("all connections are closed", || {
+            server.info("connected_clients") == 1
+        });
+    }
+    assert!(descriptors() < 500, "{}", descriptors());
+}
