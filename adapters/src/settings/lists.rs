@@ -38,3 +38,32 @@ impl Settings<'_> {
         (wrong == 0).then_some(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::{KeySpec, Settings};
+
+    const KEYS: &[KeySpec] = &[KeySpec::optional("lists", "array of arrays", "some lists")];
+
+    fn read(text: &str) -> Result<Vec<Vec<String>>, String> {
+        Settings::parse(text, KEYS, |settings| settings.lists("lists"))
+            .map_err(|errors| errors.render(false))
+    }
+
+    #[test]
+    fn lists_of_texts_are_read_in_their_order() {
+        let lists = read("lists = [['a', 'b'], [], ['c']]").unwrap();
+        assert_eq!(lists, [vec!["a", "b"], vec![], vec!["c"]]);
+        assert!(read("lists = []").unwrap().is_empty());
+    }
+
+    #[test]
+    fn each_item_that_is_no_list_and_no_text_is_an_error() {
+        let errors = read("lists = ['a', ['b', 1, true], ['c']]").unwrap_err();
+        for found in ["not text", "not an integer", "not a boolean"] {
+            let message = format!("must be an array of arrays of texts, {found}");
+            assert_eq!(errors.matches(&message).count(), 1, "{errors}");
+        }
+        assert!(read("lists = 'a'").unwrap_err().contains("not text"));
+    }
+}

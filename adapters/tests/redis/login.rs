@@ -4,7 +4,7 @@ use pontoon_adapters::ErrorKind;
 use pontoon_adapters::redis::{Redis, Work};
 
 use super::rig::{MODES, Rig, get};
-use super::server::{Server, is_missing};
+use super::server::Server;
 
 fn whoami() -> Work {
     Work::command(["ACL", "WHOAMI"]).unwrap()
@@ -12,10 +12,9 @@ fn whoami() -> Work {
 
 #[test]
 fn the_database_of_the_url_is_used() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::on_port();
+    };
     for mode in MODES {
         let of = |database: u8, words: [&str; 3]| {
             let work = Work::command(words).unwrap();
@@ -37,7 +36,7 @@ fn the_database_of_the_url_is_used() {
         assert_eq!(three, "three");
         assert_eq!(server.ask::<Option<String>>(&["GET", "k"]), None);
     }
-    let redis = Redis::new(&format!("{}/99", server.url()), whoami()).unwrap();
+    let redis = Redis::new(&format!("{}/5000", server.url()), whoami()).unwrap();
     for mode in MODES {
         let error = Rig::new(mode, redis.clone()).call(get(), &[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadGateway);
@@ -46,10 +45,9 @@ fn the_database_of_the_url_is_used() {
 
 #[test]
 fn a_user_logs_in_with_a_password_from_wherever_it_is() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::on_port();
+    };
     let _: () = server.ask(&["ACL", "SETUSER", "ada", "on", ">s@cret", "~a:*", "+@all"]);
     let as_ada = server.url().replace("redis://", "redis://ada@");
     let folder = tempfile::tempdir().unwrap();
@@ -95,10 +93,10 @@ fn a_user_logs_in_with_a_password_from_wherever_it_is() {
 
 #[test]
 fn a_password_without_a_user_is_that_of_the_default_user() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::with(&["--requirepass", "x"]);
+    };
+    let _: () = server.ask(&["CONFIG", "SET", "requirepass", "x"]);
     for mode in MODES {
         let redis = || Redis::new(&server.url(), whoami()).unwrap();
         let with = Rig::new(mode, redis().password("x").unwrap());
@@ -110,15 +108,16 @@ fn a_password_without_a_user_is_that_of_the_default_user() {
 
 #[test]
 fn a_server_that_knows_no_hello_is_spoken_to_in_resp2() {
-    if is_missing() {
+    let Some(server) = Server::with(&["--rename-command", "HELLO", ""]) else {
         return;
-    }
-    let server = Server::with(&["--rename-command", "HELLO", "", "--requirepass", "x"]);
+    };
+    let _: () = server.ask(&["CONFIG", "SET", "requirepass", "x"]);
+    let expected = format!(r#"["port","{}"]"#, server.address().port());
     for mode in MODES {
         let hash = Work::command(["CONFIG", "GET", "port"]).unwrap();
-        let url = format!("{}?db=2", server.url());
+        let url = format!("{}?db=2", server.socket_url());
         let redis = Redis::new(&url, hash).unwrap().password("x").unwrap();
         // A map in RESP3.
-        assert_eq!(Rig::new(mode, redis).text(&[]), r#"["port","0"]"#);
+        assert_eq!(Rig::new(mode, redis).text(&[]), expected);
     }
 }

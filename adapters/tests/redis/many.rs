@@ -8,7 +8,8 @@ use std::task::Poll;
 use pontoon_adapters::redis::Mode;
 
 use super::rig::{MODES, Outcome, Rig, command, get, status, text};
-use super::server::{PATIENCE, Server, eventually, is_missing};
+use super::server::Server;
+use pontoon_tests::{PATIENCE, eventually};
 
 /// Awaits all of them at once.
 async fn all<'f>(mut calls: Vec<Pin<Box<dyn Future<Output = Outcome> + 'f>>>) -> Vec<Outcome> {
@@ -32,10 +33,9 @@ async fn all<'f>(mut calls: Vec<Pin<Box<dyn Future<Output = Outcome> + 'f>>>) ->
 
 #[test]
 fn a_thousand_calls_at_once_each_get_their_own_answer() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::on_port();
+    };
     for mode in MODES {
         let rig = Rig::with_threads(mode, command(&server, &["ECHO", ":text"]), 4);
         let texts: Vec<String> = (0..1000).map(|number| format!("{number}")).collect();
@@ -56,10 +56,9 @@ fn a_thousand_calls_at_once_each_get_their_own_answer() {
 
 #[test]
 fn more_than_may_be_in_flight_are_refused() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::start();
+    };
     let redis = command(&server, &["PING"]).max_in_flight(10);
     let rig = Rig::new(Mode::Loop, redis);
     let calls = (0..30).map(|_| {
@@ -83,10 +82,9 @@ fn descriptors() -> usize {
 
 #[test]
 fn nothing_is_left_of_many_calls_and_connections() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::start();
+    };
     for mode in MODES {
         let rig = Rig::with_threads(mode, command(&server, &["ECHO", ":text"]), 2);
         for _ in 0..100 {

@@ -12,7 +12,8 @@ use pontoon_adapters::{Error, PathParams, Request, Response};
 use pontoon_bridge::event_loop::timeout;
 use pontoon_bridge::{EventLoop, Pool};
 
-use super::server::{PATIENCE, Server};
+use super::server::Server;
+use pontoon_tests::PATIENCE;
 
 pub(crate) type Outcome = Result<Response, Error>;
 

@@ -6,7 +6,8 @@ use pontoon_adapters::ErrorKind;
 use pontoon_adapters::redis::Mode;
 
 use super::rig::{MODES, Rig, command, get, status};
-use super::server::{PATIENCE, Server, eventually, is_missing};
+use super::server::Server;
+use pontoon_tests::{PATIENCE, eventually};
 
 /// A deadline that no waiting command can meet.
 const SHORT: Duration = Duration::from_millis(50);
@@ -16,10 +17,9 @@ const ECHO: [&str; 4] = ["EVAL", "return ARGV[1]", "0", ":text"];
 
 #[test]
 fn a_command_that_waits_ends_at_its_deadline_also_in_the_server() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::start();
+    };
     let rig = Rig::with_threads(
         Mode::Blocking,
         command(&server, &["BLPOP", ":list", "0"]),
@@ -39,10 +39,9 @@ fn a_command_that_waits_ends_at_its_deadline_also_in_the_server() {
 
 #[test]
 fn a_command_that_waits_ends_when_its_client_leaves_also_in_the_server() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::start();
+    };
     let rig = Rig::with_threads(
         Mode::Blocking,
         command(&server, &["BLPOP", ":list", "0"]),
@@ -59,21 +58,20 @@ fn a_command_that_waits_ends_when_its_client_leaves_also_in_the_server() {
 
 #[test]
 fn a_server_that_hangs_holds_nobody_past_the_deadline() {
-    if is_missing() {
-        return;
-    }
     for mode in MODES {
-        let server = Server::start();
+        let Some(server) = Server::start() else {
+            return;
+        };
         let rig = Rig::command(mode, &server, &["INCR", "n"]);
         assert_eq!(rig.text(&[]), "1");
-        server.signal("-STOP");
+        server.pause();
         for _ in 0..3 {
             let begin = Instant::now();
             let outcome = rig.call_within(SHORT, &[]);
             assert!(begin.elapsed() < PATIENCE);
             assert!([502, 503, 504].contains(&status(outcome)));
         }
-        server.signal("-CONT");
+        server.resume();
         eventually("it is used again", || status(rig.call(get(), &[])) == 200);
     }
 }
@@ -81,19 +79,18 @@ fn a_server_that_hangs_holds_nobody_past_the_deadline() {
 /// More than a socket takes, so that it is the sending that hangs.
 #[test]
 fn a_server_that_does_not_read_holds_nobody_past_the_deadline() {
-    if is_missing() {
-        return;
-    }
     for mode in MODES {
-        let server = Server::start();
+        let Some(server) = Server::start() else {
+            return;
+        };
         let rig = Rig::command(mode, &server, &["SET", "k", ":body"]);
-        server.signal("-STOP");
+        server.pause();
         let large = super::rig::put(vec![b'x'; 32 << 20]);
         let begin = Instant::now();
         let outcome = rig.block_on(rig.begin(large, &[], Duration::from_millis(300)));
         assert!([502, 503, 504].contains(&status(outcome)));
         assert!(begin.elapsed() < PATIENCE);
-        server.signal("-CONT");
+        server.resume();
         eventually("it is used again", || {
             status(rig.call(super::rig::put("x"), &[])) == 200
         });
@@ -102,10 +99,9 @@ fn a_server_that_does_not_read_holds_nobody_past_the_deadline() {
 
 #[test]
 fn replies_to_requests_that_were_given_up_reach_nobody_else() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::start();
+    };
     let redis = command(&server, &ECHO).connect_timeout(PATIENCE);
     let rig = Rig::new(Mode::Loop, redis);
     assert_eq!(rig.text(&[("text", "first")]), r#""first""#);
@@ -132,10 +128,9 @@ fn replies_to_requests_that_were_given_up_reach_nobody_else() {
 
 #[test]
 fn a_connection_that_hangs_is_replaced() {
-    if is_missing() {
+    let Some(server) = Server::start() else {
         return;
-    }
-    let server = Server::start();
+    };
     let redis = command(&server, &ECHO).connect_timeout(Duration::from_millis(200));
     let rig = Rig::new(Mode::Loop, redis);
     assert_eq!(rig.text(&[("text", "first")]), r#""first""#);
