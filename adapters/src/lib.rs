@@ -12,7 +12,7 @@
 //! | [`mod@file`] | the file system: files below a folder | |
 //! | [`resolve`] | the system's resolver: the addresses of a name | |
 //! | `curl` | libcurl: one upstream URL for each location | `curl` |
-//! | `redis` | Redis: commands, lists of them or a script for each location | `redis` (default) |
+//! | `redis` | Redis: commands, lists of them or a script for each location | `redis` (default), `redis-tls` |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
 //!
 //! What SQL adapters have in common is in [`sql`].

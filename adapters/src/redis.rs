@@ -47,9 +47,14 @@ mod refused;
 mod server;
 mod session;
 mod template;
+#[cfg(not(feature = "redis-tls"))]
+#[path = "redis/no_tls.rs"]
+mod tls;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -121,12 +126,12 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// This work on the server with this URL: `redis://[user[:password]@]host[:port][/database]` or
-    /// `unix:///path[?db=0&user=…&pass=…]`.
+    /// This work on the server with this URL: `redis://[user[:password]@]host[:port][/database]`,
+    /// `rediss://…` with TLS, or `unix:///path[?db=0&user=…&pass=…]`.
     ///
     /// # Errors
     ///
-    /// The URL is none of these.
+    /// The URL is none of these, or of TLS in a build without the feature `redis-tls`.
     pub fn new(server: &str, work: Work) -> Result<Self, Problem> {
         Ok(Self {
             server: Server::parse(server)?,
@@ -165,6 +170,21 @@ impl Redis {
         let at = |message: String| Problem::at(key, message);
         password.check().map_err(at)?;
         self.server = self.server.with_password(password).map_err(at)?;
+        Ok(self)
+    }
+
+    /// For an URL of TLS: a file with the certificates to trust in place of the system's, and files with a
+    /// certificate of our own and its key, all in PEM form.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be used, or the URL is none of TLS.
+    pub fn tls(
+        mut self,
+        ca: Option<&Path>,
+        identity: Option<(&Path, &Path)>,
+    ) -> Result<Self, Problem> {
+        self.server = self.server.with_tls(ca, identity)?;
         Ok(self)
     }
 

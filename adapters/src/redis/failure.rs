@@ -89,6 +89,12 @@ impl Broken {
         Self::new(ErrorKind::BadGateway, "Redis cannot be reached").because(source)
     }
 
+    /// The same, of a connection on which no command has been sent yet.
+    pub(super) fn while_connecting(self, place: &impl fmt::Display) -> Self {
+        let source = format!("cannot connect to {place}: {self}");
+        Self::new(ErrorKind::BadGateway, "Redis cannot be reached").because(source)
+    }
+
     /// The server has ended the connection, or it broke.
     pub(super) fn io(error: io::Error) -> Self {
         let detail = "the connection to Redis was lost; whether the command was run is not known";
@@ -151,11 +157,11 @@ impl From<RedisError> for Broken {
 }
 
 impl fmt::Display for Broken {
+    /// For the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)?;
         match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
+            Some(source) => source.fmt(f),
+            None => f.write_str(&self.detail),
         }
     }
 }

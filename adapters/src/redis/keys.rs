@@ -1,5 +1,6 @@
 //! The keys of a location with `adapter = "redis"`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::header::HeaderValue;
@@ -14,7 +15,7 @@ const KEYS: &[KeySpec] = &[
     KeySpec::required(
         "server",
         "URL",
-        "the server: `redis://[user[:password]@]host[:port][/database]` or `unix:///path?db=0`",
+        "the server: `redis://[user[:password]@]host[:port][/database]`, `rediss://…` or `unix:///path?db=0`",
     ),
     KeySpec::optional(
         "command",
@@ -80,6 +81,17 @@ const KEYS: &[KeySpec] = &[
         "path",
         "the file whose first line is the password, read for each new connection",
     ),
+    KeySpec::optional(
+        "tls_ca",
+        "path",
+        "for `rediss://`: the certificates to trust in place of the system's, in PEM form",
+    ),
+    KeySpec::optional(
+        "tls_cert",
+        "path",
+        "for `rediss://`: our own certificate, which `tls_key` belongs to",
+    ),
+    KeySpec::optional("tls_key", "path", "for `rediss://`: the key of `tls_cert`"),
     KeySpec::with_default(
         "connect_timeout",
         "duration",
@@ -137,6 +149,7 @@ fn from_settings(settings: &mut Settings<'_>) -> Option<(Redis, Mode)> {
     let work = work(settings);
     let output = output(settings);
     let password = password(settings);
+    let tls = tls(settings);
     let nil = settings.status("nil");
     let zero = settings.status("zero");
     let status = settings.status("status");
@@ -151,6 +164,11 @@ fn from_settings(settings: &mut Settings<'_>) -> Option<(Redis, Mode)> {
     if let Some((key, password)) = password? {
         let with_password = redis.with_password(key, password);
         redis = noted(settings, with_password)?;
+    }
+    if let Some(tls) = tls? {
+        let identity = tls.identity.as_ref().map(|(one, other)| (&**one, &**other));
+        let with_tls = redis.tls(tls.ca.as_deref(), identity);
+        redis = noted(settings, with_tls)?;
     }
     redis.answer.output = output?;
     redis.answer.nil = nil;
@@ -270,6 +288,41 @@ fn password(settings: &mut Settings<'_>) -> Option<Option<(&'static str, Passwor
             None
         }
     }
+}
+
+/// What is to be known for TLS beside the URL.
+struct TlsFiles {
+    ca: Option<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// `None` within if nothing is said; the outer `None` is a recorded error.
+fn tls(settings: &mut Settings<'_>) -> Option<Option<TlsFiles>> {
+    let [ca, cert, key] = ["tls_ca", "tls_cert", "tls_key"];
+    if settings.contains(cert) != settings.contains(key) {
+        let (there, missing) = if settings.contains(cert) {
+            (cert, key)
+        } else {
+            (key, cert)
+        };
+        settings.invalid(
+            there,
+            format!("`{missing}` is missing: a certificate goes with its key"),
+        );
+        return None;
+    }
+    if !settings.contains(ca) && !settings.contains(cert) {
+        return Some(None);
+    }
+    let mut path = |key| match settings.contains(key) {
+        true => Some(Some(PathBuf::from(settings.required_string(key)?))),
+        false => Some(None),
+    };
+    let (ca, cert, key) = (path(ca)?, path(cert)?, path(key)?);
+    Some(Some(TlsFiles {
+        ca,
+        identity: cert.zip(key),
+    }))
 }
 
 /// Records an error for each of these keys that is there.

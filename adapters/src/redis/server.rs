@@ -4,14 +4,16 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use super::Problem;
+use super::tls::Tls;
 
-/// The schemes of a connection without TLS, as its users write them.
-const SCHEMES: &str = "`redis://host:6379/0` or `unix:///run/redis.sock?db=0`";
+/// How an address is written.
+const SCHEMES: &str =
+    "`redis://host:6379/0`, `rediss://host:6379/0` (TLS) or `unix:///run/redis.sock?db=0`";
 
 /// A Redis server, and what to log in with.
 #[derive(Clone, Debug)]
@@ -20,6 +22,7 @@ pub(super) struct Server {
     pub(super) user: Option<String>,
     password: Password,
     pub(super) database: i64,
+    pub(super) tls: Option<Tls>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,11 +102,13 @@ impl Server {
     ///
     /// What is wrong with it. The URL itself is not repeated: it may hold a password.
     pub(super) fn parse(url: &str) -> Result<Self, Problem> {
-        if url.starts_with("rediss:") || url.starts_with("valkeys:") {
-            let message = "TLS is not supported; use `redis://`, and a tunnel where the network is \
-                           not trusted";
-            return Err(Problem::at("server", message));
-        }
+        // The library's own TLS is not used, nor built.
+        let without_tls = ["rediss", "valkeys"].into_iter().find_map(|scheme| {
+            let rest = url.strip_prefix(scheme)?;
+            rest.starts_with(':').then(|| format!("redis{rest}"))
+        });
+        let is_tls = without_tls.is_some();
+        let url = without_tls.as_deref().unwrap_or(url);
         let wrong = |error: redis::RedisError| {
             let message =
                 format!("it is not the address of a Redis server ({error}): write {SCHEMES}");
@@ -121,12 +126,47 @@ impl Server {
         };
         let settings = info.redis_settings();
         let password = settings.password().map(str::to_owned);
-        Ok(Self {
+        let server = Self {
             address,
             user: settings.username().map(str::to_owned),
             password: password.map_or(Password::None, Password::Given),
             database: settings.db(),
-        })
+            tls: None,
+        };
+        match is_tls {
+            true => server.with_tls_of(None, None),
+            false => Ok(server),
+        }
+    }
+
+    /// The same server, which is trusted by other certificates, or learns who we are by one.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be used, or the URL says nothing of TLS.
+    pub(super) fn with_tls(
+        self,
+        ca: Option<&Path>,
+        identity: Option<(&Path, &Path)>,
+    ) -> Result<Self, Problem> {
+        if self.tls.is_none() {
+            let message = "there is no TLS to be set up: write `rediss://` in place of `redis://`";
+            return Err(Problem::at("server", message));
+        }
+        self.with_tls_of(ca, identity)
+    }
+
+    fn with_tls_of(
+        mut self,
+        ca: Option<&Path>,
+        identity: Option<(&Path, &Path)>,
+    ) -> Result<Self, Problem> {
+        let host = match &self.address {
+            Address::Tcp { host, .. } => host.as_str(),
+            Address::Unix(_) => "",
+        };
+        self.tls = Some(Tls::new(host, ca, identity)?);
+        Ok(self)
     }
 
     /// The same server, with a password that the URL does not hold.
@@ -224,8 +264,23 @@ mod tests {
             assert!(problem.message.contains("redis://host:6379/0"), "{problem}");
             assert!(!problem.message.contains("secret"), "{problem}");
         }
-        let problem = Server::parse("rediss://host").unwrap_err();
-        assert!(problem.message.contains("TLS"), "{problem}");
+        #[cfg(not(feature = "redis-tls"))]
+        {
+            let problem = Server::parse("rediss://host").unwrap_err();
+            assert!(problem.message.contains("redis-tls"), "{problem}");
+        }
+        #[cfg(feature = "redis-tls")]
+        {
+            let server = Server::parse("rediss://host:7/1").unwrap();
+            assert_eq!(
+                (server.to_string().as_str(), server.database),
+                ("host:7", 1)
+            );
+            assert!(server.tls.is_some());
+        }
+        let without = Server::parse("redis://host").unwrap();
+        let problem = without.with_tls(None, None).unwrap_err();
+        assert!(problem.message.contains("`rediss://`"), "{problem}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::failure::Broken;
 use super::handshake::Handshake;
 use super::server::{Place, Prepared};
 use super::template::Command;
+use super::tls::Guard;
 use crate::{CallContext, Error, Interrupt, Request, Response};
 
 /// What is sent at once without looking at the clock: it fits into the buffer of a socket that has
@@ -38,6 +39,7 @@ pub struct Session {
     /// The same, for whoever wants to end a call from another thread. The lock is held for a look
     /// or an exchange only.
     line: Arc<Mutex<Arc<Socket>>>,
+    guard: Option<Guard>,
     decoder: Decoder,
     /// What is being sent; empty between calls.
     wire: Vec<u8>,
@@ -55,9 +57,11 @@ impl Session {
         let prepared = config.server.prepare().map_err(unreachable)?;
         let socket = connect(&prepared, until).map_err(unreachable)?;
         let socket = Arc::new(socket);
+        let guard = config.server.tls.as_ref().map(|tls| tls.guard());
         let mut session = Self {
             line: Arc::new(Mutex::new(Arc::clone(&socket))),
             socket,
+            guard: guard.transpose().map_err(unreachable)?,
             decoder: Decoder::default(),
             wire: Vec::new(),
             is_in_doubt: false,
@@ -69,7 +73,9 @@ impl Session {
         };
         while let Some(command) = handshake.command() {
             session.wire = command;
-            let mut replies = session.exchange(1, limits)?;
+            let replies = session.exchange(1, limits);
+            let connecting = |broken: Broken| broken.while_connecting(&config.server).to_error();
+            let mut replies = replies.map_err(connecting)?;
             handshake.reply(replies.pop().unwrap_or(Value::Nil))?;
         }
         Ok(session)
@@ -91,12 +97,12 @@ impl Session {
         self.replace_if_closed(config, call)?;
         self.wire.clear();
         let expected = config.work.encode(&values, &mut self.wire)?;
-        let mut replies = self.exchange(expected, limits)?;
+        let mut replies = self.exchange(expected, limits).map_err(of_call)?;
         let again = config
             .work
             .encode_again(&replies, &values, &mut self.wire)?;
         if let Some(expected) = again {
-            replies = self.exchange(expected, limits)?;
+            replies = self.exchange(expected, limits).map_err(of_call)?;
         }
         config.answer.response(config.work.results(replies)?)
     }
@@ -107,7 +113,7 @@ impl Session {
             max_bytes: OVERHEAD_BYTES,
         };
         self.wire = Command::fixed(&[b"PING"]);
-        match self.exchange(1, limits)?.pop() {
+        match self.exchange(1, limits).map_err(of_call)?.pop() {
             // Also `NOPERM`: it answers, and whether commands are allowed is theirs to find out.
             Some(Value::SimpleString(_) | Value::ServerError(_)) => Ok(()),
             other => {
@@ -137,9 +143,9 @@ impl Session {
     }
 
     /// Sends what is in `wire` and waits for so many replies to it.
-    fn exchange(&mut self, expected: usize, limits: Limits) -> Result<Vec<Value>, Error> {
+    fn exchange(&mut self, expected: usize, limits: Limits) -> Result<Vec<Value>, Broken> {
         if self.is_in_doubt {
-            return Err(Broken::protocol("an earlier call has left replies").to_error());
+            return Err(Broken::protocol("an earlier call has left replies"));
         }
         self.is_in_doubt = true;
         let wire = std::mem::take(&mut self.wire);
@@ -147,9 +153,8 @@ impl Session {
         self.wire = wire;
         self.wire.clear();
         self.wire.shrink_to(KEPT_BYTES);
-        let replies = outcome.map_err(|broken| broken.to_error())?;
-        self.is_in_doubt = false;
-        Ok(replies)
+        self.is_in_doubt = outcome.is_err();
+        outcome
     }
 
     fn converse(
@@ -158,13 +163,17 @@ impl Session {
         expected: usize,
         limits: Limits,
     ) -> Result<Vec<Value>, Broken> {
-        let mut socket = Timed {
+        let socket = Timed {
             socket: &self.socket,
             until: limits.until,
         };
-        send(&mut socket, wire)?;
+        let mut channel = match &mut self.guard {
+            None => Channel::Plain(socket),
+            Some(guard) => Channel::Tls(guard, socket),
+        };
+        channel.send(wire)?;
         let mut reader = Counting {
-            socket,
+            channel,
             left: limits.max_bytes,
             has_too_many: false,
         };
@@ -181,7 +190,8 @@ impl Session {
                 Err(broken) => return Err(broken),
             }
         }
-        if limits.max_bytes - reader.left > KEPT_BYTES {
+        let is_large = limits.max_bytes - reader.left > KEPT_BYTES;
+        if is_large {
             // It has a buffer for the largest reply so far.
             self.decoder.renew();
         }
@@ -206,6 +216,10 @@ impl std::fmt::Debug for Session {
             .field("socket", &self.socket)
             .finish_non_exhaustive()
     }
+}
+
+fn of_call(broken: Broken) -> Error {
+    broken.to_error()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -268,17 +282,52 @@ fn connect_to(place: &Place, until: Instant) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn send(socket: &mut Timed<'_>, wire: &[u8]) -> Result<(), Broken> {
-    let sent = if wire.len() <= SMALL_BYTES {
-        let mut socket = socket.socket;
-        socket.write_all(wire)
-    } else {
-        socket.write_all(wire)
-    };
-    sent.map_err(|error| match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => Broken::late(),
-        _ => Broken::io(error),
-    })
+/// The way of the bytes between two calls of the session's owner.
+enum Channel<'s> {
+    Plain(Timed<'s>),
+    Tls(&'s mut Guard, Timed<'s>),
+}
+
+impl Channel<'_> {
+    fn send(&mut self, wire: &[u8]) -> Result<(), Broken> {
+        let sent = match self {
+            Self::Plain(Timed { socket, .. }) if wire.len() <= SMALL_BYTES => {
+                let mut socket = *socket;
+                socket.write_all(wire)
+            }
+            Self::Plain(socket) => socket.write_all(wire),
+            Self::Tls(guard, socket) => send_guarded(guard, socket, wire),
+        };
+        sent.map_err(|error| match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Broken::late(),
+            _ => Broken::io(error),
+        })
+    }
+}
+
+fn send_guarded(guard: &mut Guard, socket: &mut Timed<'_>, wire: &[u8]) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < wire.len() {
+        sent += guard.write(&wire[sent..])?;
+        guard.flush(socket)?;
+    }
+    Ok(())
+}
+
+impl Read for Channel<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (guard, socket) = match self {
+            Self::Plain(socket) => return socket.read(buffer),
+            Self::Tls(guard, socket) => (guard, socket),
+        };
+        loop {
+            match guard.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => guard.fill(socket)?,
+                outcome => return outcome,
+            }
+            guard.flush(socket)?;
+        }
+    }
 }
 
 /// A socket that waits for no longer than until some time.
@@ -331,7 +380,7 @@ impl Write for Timed<'_> {
 
 /// A reader that gives so many bytes at most.
 struct Counting<'s> {
-    socket: Timed<'s>,
+    channel: Channel<'s>,
     left: usize,
     has_too_many: bool,
 }
@@ -343,7 +392,7 @@ impl Read for Counting<'_> {
             return Err(io::Error::other("the reply is too large"));
         }
         let room = buffer.len().min(self.left);
-        let read = self.socket.read(&mut buffer[..room])?;
+        let read = self.channel.read(&mut buffer[..room])?;
         self.left -= read;
         Ok(read)
     }

@@ -82,7 +82,7 @@ fn a_server_that_dies_in_the_middle_of_a_call_is_used_again_once_it_is_back() {
         let Some(server) = Server::start() else {
             return;
         };
-        let incr = Rig::command(mode, &server, &["INCR", "n"]);
+        let incr = Rig::with_threads(mode, command(&server, &["INCR", "n"]), 1);
         assert_eq!(incr.text(&[]), "1");
         // It does nothing, so the call is on its way when it dies.
         server.pause();
@@ -176,5 +176,6 @@ fn a_port_that_speaks_something_else_is_a_502() {
         let redis = Redis::new(&format!("redis://127.0.0.1:{port}"), work).unwrap();
         let error = Rig::new(mode, redis).call(get(), &[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadGateway, "{error:?}");
+        assert_eq!(error.detail(), "Redis cannot be reached");
     }
 }

@@ -11,3 +11,5 @@ mod many;
 mod rig;
 mod server;
 mod stopping;
+#[cfg(feature = "redis-tls")]
+mod tls;

@@ -11,8 +11,14 @@ use super::rig::{MODES, Outcome, Rig, command, get, status, text};
 use super::server::Server;
 use pontoon_tests::{PATIENCE, eventually};
 
+pub(crate) type Boxed<'f> = Pin<Box<dyn Future<Output = Outcome> + 'f>>;
+
+pub(crate) fn boxed<'f>(call: impl Future<Output = Outcome> + 'f) -> Boxed<'f> {
+    Box::pin(call)
+}
+
 /// Awaits all of them at once.
-async fn all<'f>(mut calls: Vec<Pin<Box<dyn Future<Output = Outcome> + 'f>>>) -> Vec<Outcome> {
+pub(crate) async fn all(mut calls: Vec<Boxed<'_>>) -> Vec<Outcome> {
     let mut outcomes: Vec<Option<Outcome>> = calls.iter().map(|_| None).collect();
     poll_fn(|context| {
         for (call, outcome) in calls.iter_mut().zip(&mut outcomes) {
@@ -42,8 +48,7 @@ fn a_thousand_calls_at_once_each_get_their_own_answer() {
         let calls = texts.iter().map(|text| {
             let params = [("text", text.as_str())];
             let rig = &rig;
-            Box::pin(async move { rig.begin(get(), &params, PATIENCE).await })
-                as Pin<Box<dyn Future<Output = _>>>
+            boxed(async move { rig.begin(get(), &params, PATIENCE).await })
         });
         let outcomes = rig.block_on(all(calls.collect()));
         for (expected, outcome) in texts.iter().zip(outcomes) {
@@ -63,8 +68,7 @@ fn more_than_may_be_in_flight_are_refused() {
     let rig = Rig::new(Mode::Loop, redis);
     let calls = (0..30).map(|_| {
         let rig = &rig;
-        Box::pin(async move { rig.begin(get(), &[], PATIENCE).await })
-            as Pin<Box<dyn Future<Output = _>>>
+        boxed(async move { rig.begin(get(), &[], PATIENCE).await })
     });
     let statuses: Vec<u16> = rig
         .block_on(all(calls.collect()))

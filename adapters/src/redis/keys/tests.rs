@@ -136,6 +136,14 @@ fn a_password_that_is_not_there_is_found_at_start() {
 }
 
 #[test]
+fn tls_is_for_an_url_of_tls_and_a_certificate_goes_with_its_key() {
+    let text = errors("command = ['PING']\ntls_ca = 'ca.pem'");
+    assert!(text.contains("`rediss://`"), "{text}");
+    let text = errors("command = ['PING']\ntls_cert = 'cert.pem'");
+    assert!(text.contains("`tls_key` is missing"), "{text}");
+}
+
+#[test]
 fn all_that_is_missing_shows_at_once() {
     let errors = Settings::parse("", KEYS, from_settings).unwrap_err();
     let errors = errors.render(false);

@@ -106,11 +106,12 @@ async fn connect(shared: &Shared) -> Result<Link, Refused> {
     let prepared = prepared.await.map_err(unreachable)?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for place in &prepared.places {
-        match Link::connect(place).await {
+        match Link::connect(place, server).await {
             Ok(mut link) => {
                 let mut handshake = Handshake::new(server, &prepared);
                 while let Some(command) = handshake.command() {
-                    let reply = link.ask(&command).await?;
+                    let reply = link.ask(&command).await;
+                    let reply = reply.map_err(|broken| broken.while_connecting(server))?;
                     handshake.reply(reply).map_err(Refused::Said)?;
                 }
                 return Ok(link);
@@ -197,13 +198,20 @@ impl<'s> Serving<'s> {
                     self.shared.queue.take(&mut self.wire);
                 }
                 if self.wire.is_empty() {
-                    return Ok(());
+                    return self.flush(context);
                 }
             }
             match self.link.poll_write(context, &self.wire[self.sent..]) {
                 Poll::Ready(wrote) => self.sent += wrote?,
                 Poll::Pending => return Ok(()),
             }
+        }
+    }
+
+    fn flush(&mut self, context: &Context<'_>) -> Result<(), Broken> {
+        match self.link.poll_flush(context) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
         }
     }
 

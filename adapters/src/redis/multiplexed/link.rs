@@ -1,7 +1,7 @@
 //! The connection of a loop: a socket, and the bytes on their way in and out.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind, Read, Write};
 use std::task::{Context, Poll, ready};
 
 use pontoon_bridge::event_loop::{TcpStream, UnixStream};
@@ -9,7 +9,8 @@ use redis::Value;
 
 use super::super::decoder::Decoder;
 use super::super::failure::Broken;
-use super::super::server::Place;
+use super::super::server::{Place, Server};
+use super::super::tls::Guard;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -17,6 +18,7 @@ const READ_BYTES: usize = 16 * 1024;
 /// A connected socket with what has come out of it and not been a whole reply yet.
 pub(super) struct Link {
     socket: Socket,
+    guard: Option<Guard>,
     decoder: Decoder,
     buffer: Box<[u8]>,
     /// Bytes since the last whole reply.
@@ -29,7 +31,8 @@ enum Socket {
 }
 
 impl Link {
-    pub(super) async fn connect(place: &Place) -> io::Result<Self> {
+    pub(super) async fn connect(place: &Place, server: &Server) -> io::Result<Self> {
+        let guard = server.tls.as_ref().map(|tls| tls.guard()).transpose()?;
         let socket = match place {
             Place::Tcp(address) => {
                 let stream = TcpStream::connect(*address).await?;
@@ -40,6 +43,7 @@ impl Link {
         };
         Ok(Self {
             socket,
+            guard,
             decoder: Decoder::default(),
             buffer: vec![0; READ_BYTES].into(),
             bytes_since_reply: 0,
@@ -52,6 +56,7 @@ impl Link {
         while sent < command.len() {
             sent += poll_fn(|context| self.poll_write(context, &command[sent..])).await?;
         }
+        poll_fn(|context| self.poll_flush(context)).await?;
         let mut first = None;
         while first.is_none() {
             poll_fn(|context| {
@@ -65,17 +70,48 @@ impl Link {
         Ok(first.unwrap_or(Value::Nil))
     }
 
-    /// Sends some of `bytes`; how many.
+    /// Sends some of `bytes`; how many. With TLS they may wait for [`poll_flush`](Self::poll_flush).
     pub(super) fn poll_write(
-        &self,
+        &mut self,
         context: &Context<'_>,
         bytes: &[u8],
     ) -> Poll<Result<usize, Broken>> {
-        let wrote = match &self.socket {
-            Socket::Tcp(stream) => stream.poll_write(context, bytes),
-            Socket::Unix(stream) => stream.poll_write(context, bytes),
+        let mut socket = Polled(&self.socket, context);
+        let wrote = match &mut self.guard {
+            None => socket.write(bytes),
+            Some(guard) => match guard.write(bytes) {
+                Ok(0) => guard.flush(&mut socket).and_then(|()| guard.write(bytes)),
+                wrote => wrote,
+            },
         };
-        wrote.map_err(Broken::io)
+        polled(wrote)
+    }
+
+    /// Ready when the socket has taken everything.
+    pub(super) fn poll_flush(&mut self, context: &Context<'_>) -> Poll<Result<(), Broken>> {
+        let mut socket = Polled(&self.socket, context);
+        match &mut self.guard {
+            None => Poll::Ready(Ok(())),
+            Some(guard) => polled(guard.flush(&mut socket)),
+        }
+    }
+
+    fn poll_bytes(&mut self, context: &Context<'_>) -> Poll<Result<usize, Broken>> {
+        let mut socket = Polled(&self.socket, context);
+        let Some(guard) = &mut self.guard else {
+            return polled(socket.read(&mut self.buffer));
+        };
+        loop {
+            match guard.read(&mut self.buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return polled(read),
+            }
+            ready!(polled(guard.fill(&mut socket)))?;
+            // What this has made necessary to send; if it would block, the next flush goes on.
+            if let Poll::Ready(flushed) = polled(guard.flush(&mut socket)) {
+                flushed?;
+            }
+        }
     }
 
     /// Reads once, and hands on each reply that is whole.
@@ -84,14 +120,9 @@ impl Link {
         context: &Context<'_>,
         take: &mut dyn FnMut(Value) -> Result<(), Broken>,
     ) -> Poll<Result<(), Broken>> {
-        let read = match &self.socket {
-            Socket::Tcp(stream) => stream.poll_read(context, &mut self.buffer),
-            Socket::Unix(stream) => stream.poll_read(context, &mut self.buffer),
-        };
-        let read = match ready!(read) {
-            Ok(0) => return Poll::Ready(Err(Broken::io(io::ErrorKind::UnexpectedEof.into()))),
-            Ok(read) => read,
-            Err(error) => return Poll::Ready(Err(Broken::io(error))),
+        let read = match ready!(self.poll_bytes(context))? {
+            0 => return Poll::Ready(Err(Broken::io(ErrorKind::UnexpectedEof.into()))),
+            read => read,
         };
         self.bytes_since_reply += read;
         let mut bytes = &self.buffer[..read];
@@ -103,5 +134,47 @@ impl Link {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A socket that would block where its task is to be woken.
+struct Polled<'s, 'c, 'w>(&'s Socket, &'c Context<'w>);
+
+impl Read for Polled<'_, '_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = match self.0 {
+            Socket::Tcp(stream) => stream.poll_read(self.1, buffer),
+            Socket::Unix(stream) => stream.poll_read(self.1, buffer),
+        };
+        or_would_block(read)
+    }
+}
+
+impl Write for Polled<'_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let wrote = match self.0 {
+            Socket::Tcp(stream) => stream.poll_write(self.1, bytes),
+            Socket::Unix(stream) => stream.poll_write(self.1, bytes),
+        };
+        or_would_block(wrote)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn or_would_block<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+    }
+}
+
+fn polled<T>(outcome: io::Result<T>) -> Poll<Result<T, Broken>> {
+    match outcome {
+        Ok(value) => Poll::Ready(Ok(value)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        Err(error) => Poll::Ready(Err(Broken::io(error))),
     }
 }
