@@ -4,6 +4,8 @@
 
 #[cfg(feature = "curl")]
 use crate::curl;
+#[cfg(feature = "redis")]
+use crate::redis;
 use crate::registry::AdapterSpec;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
@@ -18,6 +20,8 @@ pub const BUILTIN: &[AdapterSpec] = &[
     resolve::spec(),
     #[cfg(feature = "curl")]
     curl::spec(),
+    #[cfg(feature = "redis")]
+    redis::spec(),
     #[cfg(feature = "sqlite")]
     sqlite::spec(),
 ];

@@ -153,6 +153,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "callback",
         kind: Kind::Callback,
+        modes: &[],
         summary: "a callback-style library in miniature, which can misbehave on purpose",
         keys: KEYS,
         build: |settings| Callback::from_settings(settings).map(Mounted::callback),

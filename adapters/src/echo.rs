@@ -55,6 +55,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "echo",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "answers with the request: its body, or its method and target",
         keys: &[],
         build: |_settings| Some(Mounted::blocking(Echo)),

@@ -12,6 +12,7 @@
 //! | [`mod@file`] | the file system: files below a folder | |
 //! | [`resolve`] | the system's resolver: the addresses of a name | |
 //! | `curl` | libcurl: one upstream URL for each location | `curl` |
+//! | `redis` | Redis: commands, lists of them or a script for each location | `redis` (default), `redis-tls` |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
 //!
 //! What SQL adapters have in common is in [`sql`].
@@ -29,6 +30,8 @@ mod error;
 pub mod file;
 pub mod mount;
 pub mod params;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod registry;
 mod request;
 pub mod resolve;

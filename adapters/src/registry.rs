@@ -14,6 +14,8 @@ use crate::settings::{KeySpec, Settings};
 pub const NOT_COMPILED: &[(&str, &str)] = &[
     #[cfg(not(feature = "curl"))]
     ("curl", "curl"),
+    #[cfg(not(feature = "redis"))]
+    ("redis", "redis"),
     #[cfg(not(feature = "sqlite"))]
     ("sqlite", "sqlite"),
 ];
@@ -50,8 +52,11 @@ impl Kind {
 pub struct AdapterSpec {
     /// What the location's `adapter` key says.
     pub name: &'static str,
-    /// How the adapter runs its library.
+    /// How the adapter runs its library, unless its `mode` says otherwise.
     pub kind: Kind,
+    /// For an adapter that has several ways to run its library: what its key `mode` may say, and the
+    /// kind that each means. Empty for all others, whatever a `mode` of theirs is about.
+    pub modes: &'static [(&'static str, Kind)],
     /// What the adapter does, in one line.
     pub summary: &'static str,
     /// The keys it reads from its location's table.
@@ -60,6 +65,22 @@ pub struct AdapterSpec {
     /// settings. It may look at files, so that a typo shows at start, but connects to nothing:
     /// `pontoon check` calls it too.
     pub build: fn(&mut Settings<'_>) -> Option<Mounted>,
+}
+
+impl AdapterSpec {
+    /// How the adapter runs its library in the location of these settings. A `mode` that there is not
+    /// means the usual kind: it is up to `build` to refuse it.
+    pub fn kind_in(&self, settings: &Settings<'_>) -> Kind {
+        let mode = settings.peek_text("mode");
+        let meant = self.modes.iter().find(|(name, _)| Some(*name) == mode);
+        meant.map_or(self.kind, |(_, kind)| *kind)
+    }
+
+    /// Every kind that it may be, the usual one first.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let others = self.modes.iter().map(|(_, kind)| *kind);
+        std::iter::once(self.kind).chain(others.filter(|kind| *kind != self.kind))
+    }
 }
 
 /// The adapters that a config file may name.
@@ -133,6 +154,7 @@ mod tests {
         AdapterSpec {
             name,
             kind: Kind::Loop,
+            modes: &[],
             summary: "",
             keys: &[],
             build: |_| None,
@@ -147,6 +169,32 @@ mod tests {
         assert!(registry.register(spec("zeta")).is_some());
         let names: Vec<_> = registry.iter().map(|spec| spec.name).collect();
         assert_eq!(names, ["alpha", "zeta"]);
+    }
+
+    #[test]
+    fn the_mode_decides_the_kind_where_an_adapter_has_several() {
+        const MODE: &[KeySpec] = &[KeySpec::optional("mode", "text", "which")];
+        let kind_in = |text: &str, modes| {
+            let spec = AdapterSpec {
+                kind: Kind::Blocking,
+                modes,
+                ..spec("two")
+            };
+            Settings::parse(text, MODE, |settings| Some(spec.kind_in(settings))).unwrap()
+        };
+        let modes: &[_] = &[("blocking", Kind::Blocking), ("loop", Kind::Loop)];
+        assert_eq!(kind_in("", modes), Kind::Blocking);
+        assert_eq!(kind_in("mode = 'blocking'", modes), Kind::Blocking);
+        assert_eq!(kind_in("mode = 'loop'", modes), Kind::Loop);
+        assert_eq!(kind_in("mode = 'lop'", modes), Kind::Blocking);
+        assert_eq!(kind_in("mode = 7", modes), Kind::Blocking);
+        assert_eq!(kind_in("mode = 'loop'", &[]), Kind::Blocking);
+        let spec = AdapterSpec {
+            kind: Kind::Blocking,
+            modes,
+            ..spec("two")
+        };
+        assert!(spec.kinds().eq([Kind::Blocking, Kind::Loop]));
     }
 
     #[test]

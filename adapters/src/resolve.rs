@@ -309,6 +309,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "resolve",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "looks up the addresses of a host name with the system's resolver",
         keys: KEYS,
         build: |settings| Resolve::from_settings(settings).map(Mounted::blocking),

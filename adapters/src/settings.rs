@@ -31,6 +31,7 @@
 mod diagnostic;
 mod document;
 mod fingerprint;
+mod lists;
 mod nearest;
 mod readers;
 mod tables;
@@ -202,6 +203,11 @@ impl Settings<'_> {
     /// Whether the table has this key.
     pub fn contains(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// The text at `key`, if there is one. Records nothing: for who must know it before it is read.
+    pub(crate) fn peek_text(&self, key: &str) -> Option<&str> {
+        self.value(key)?.get_ref().as_str()
     }
 
     /// How many errors the whole document has so far. A caller that gets `None` from a constructor

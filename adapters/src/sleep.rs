@@ -223,6 +223,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "sleep",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "blocks or burns CPU for a time: the model of a slow library",
         keys: KEYS,
         build: |settings| Some(Mounted::blocking(Sleep::from_settings(settings))),

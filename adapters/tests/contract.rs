@@ -61,6 +61,9 @@ mod hostile;
 mod leaks;
 #[path = "contract/outages.rs"]
 mod outages;
+#[cfg(feature = "redis")]
+#[path = "contract/redis.rs"]
+mod redis;
 #[path = "contract/rig.rs"]
 mod rig;
 #[path = "contract/slow.rs"]

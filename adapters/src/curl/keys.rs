@@ -83,6 +83,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "curl",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "fetches an upstream URL with libcurl and answers with what comes back",
         keys: KEYS,
         build: |settings| Curl::from_settings(settings).map(Mounted::blocking),

@@ -61,6 +61,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "file",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "sends files below a folder, with ranges and conditions",
         keys: KEYS,
         build: |settings| Files::from_settings(settings).map(Mounted::blocking),

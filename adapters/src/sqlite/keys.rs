@@ -67,6 +67,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "sqlite",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "runs one SQL statement on an SQLite database and answers with JSON",
         keys: KEYS,
         build: |settings| Sqlite::from_settings(settings).map(Mounted::blocking),

@@ -41,7 +41,11 @@ pub fn adapters(
 }
 
 fn list(registry: &Registry, out: &mut dyn Write) -> io::Result<()> {
-    let row = |spec: &AdapterSpec| [spec.name, spec.kind.name(), spec.summary].map(str::to_owned);
+    let row = |spec: &AdapterSpec| {
+        let kinds: Vec<&str> = spec.kinds().map(Kind::name).collect();
+        let [name, summary] = [spec.name, spec.summary].map(str::to_owned);
+        [name, kinds.join(", "), summary]
+    };
     write_rows(out, "", &registry.iter().map(row).collect::<Vec<_>>())?;
     let row = |(name, feature)| [String::from(name), format!("--features {feature}")];
     let missing: Vec<_> = registry.not_compiled().map(row).collect();
@@ -55,6 +59,10 @@ fn list(registry: &Registry, out: &mut dyn Write) -> io::Result<()> {
 fn describe(spec: &AdapterSpec, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}: {}", spec.name, spec.summary)?;
     writeln!(out, "kind: {}, {}", spec.kind.name(), about(spec.kind))?;
+    for (mode, kind) in spec.modes.iter().filter(|(_, kind)| *kind != spec.kind) {
+        let (name, about) = (kind.name(), about(*kind));
+        writeln!(out, "with `mode = \"{mode}\"`: {name}, {about}")?;
+    }
     if spec.keys.is_empty() {
         writeln!(out, "\nIt has no keys of its own.")?;
     } else {
@@ -64,9 +72,11 @@ fn describe(spec: &AdapterSpec, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nkeys of every location:")?;
     write_keys(
         out,
-        LOCATION_KEYS.iter().filter(|key| applies(key, spec.kind)),
+        LOCATION_KEYS
+            .iter()
+            .filter(|key| spec.kinds().any(|kind| applies(key, kind))),
     )?;
-    if spec.kind.needs_pool() {
+    if spec.kinds().any(Kind::needs_pool) {
         writeln!(out, "\nkeys of its [pool.NAME]:")?;
         write_keys(out, POOL_KEYS.iter())?;
     }

@@ -101,9 +101,10 @@ pub(super) fn read(
         settings.reject_misspelt_keys(&foreign);
         return None;
     };
-    let pool = pool(settings, around, spec);
-    let max_running = max_running(settings, spec);
-    let share = share(settings, spec, pool.as_ref(), &around.pool_places);
+    let kind = spec.kind_in(settings);
+    let pool = pool(settings, around, spec, kind);
+    let max_running = max_running(settings, kind);
+    let share = share(settings, kind, pool.as_ref(), &around.pool_places);
     settings.allow(spec.keys);
     settings.reject_unknown_keys();
     let mounted = build(settings, spec);
@@ -115,7 +116,7 @@ pub(super) fn read(
         path: path?,
         methods: methods?,
         adapter: spec.name,
-        kind: spec.kind,
+        kind,
         pool: pool?,
         deadline: deadline?,
         client_deadline: client_deadline?,
@@ -176,16 +177,17 @@ fn pool(
     settings: &mut Settings<'_>,
     around: &mut Surroundings<'_>,
     spec: &AdapterSpec,
+    kind: Kind,
 ) -> Option<Option<String>> {
     if !settings.contains("pool") {
-        if !spec.kind.needs_pool() {
+        if !kind.needs_pool() {
             return Some(None);
         }
         settings.report_table(missing_pool(spec, &around.pools));
         return None;
     }
     let name = note_pool(settings, around)?;
-    if !spec.kind.needs_pool() {
+    if !kind.needs_pool() {
         let error = format!(
             "adapter `{}` takes no pool: it does not block a thread",
             spec.name
@@ -207,6 +209,11 @@ fn missing_pool(spec: &AdapterSpec, pools: &[&str]) -> Diagnostic {
             format!("name the [pool.NAME] that runs the calls, as in `pool = \"{pool}\"`")
         }
         None => "add a table `[pool.main]` and `pool = \"main\"` here".to_owned(),
+    };
+    let without = spec.modes.iter().find(|(_, kind)| !kind.needs_pool());
+    let help = match without {
+        Some((mode, _)) => format!("{help}; or write `mode = \"{mode}\"`, which needs none"),
+        None => help,
     };
     Diagnostic::error(error).help(help)
 }
@@ -231,8 +238,8 @@ fn note_pool(settings: &mut Settings<'_>, around: &mut Surroundings<'_>) -> Opti
 }
 
 /// The limit, as the adapter's kind wants it; the outer `None` is a recorded error.
-fn max_running(settings: &mut Settings<'_>, spec: &AdapterSpec) -> Option<Option<usize>> {
-    if !spec.kind.needs_pool() {
+fn max_running(settings: &mut Settings<'_>, kind: Kind) -> Option<Option<usize>> {
+    if !kind.needs_pool() {
         return count(settings, "max_running", keys::MAX_RUNNING).map(Some);
     }
     if !settings.contains("max_running") {

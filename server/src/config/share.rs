@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pontoon_adapters::registry::AdapterSpec;
+use pontoon_adapters::registry::Kind;
 use pontoon_adapters::settings::{CountOrPercent, Diagnostic, Settings};
 
 use super::keys;
@@ -12,14 +12,14 @@ use crate::Share;
 /// `pool` is the location's, `None` where that is wrong.
 pub(super) fn share(
     settings: &mut Settings<'_>,
-    spec: &AdapterSpec,
+    kind: Kind,
     pool: Option<&Option<String>>,
     pool_places: &BTreeMap<&str, usize>,
 ) -> Option<Option<Share>> {
     if !settings.contains("share") {
         return Some(None);
     }
-    if !spec.kind.needs_pool() {
+    if !kind.needs_pool() {
         let error = "`share` is for adapters with a pool";
         let help = "remove it; `max_running` bounds the calls of this location";
         settings.report("share", Diagnostic::error(error).help(help));

@@ -4,6 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use pontoon::config::{Config, ConfigError};
+use pontoon_adapters::echo;
+use pontoon_adapters::mount::Mounted;
+use pontoon_adapters::registry::{AdapterSpec, Kind};
+use pontoon_adapters::settings::KeySpec;
 
 use super::{errors, registry};
 
@@ -44,6 +48,41 @@ fn an_adapter_that_does_not_block_takes_no_pool() {
         let message = format!("adapter `{adapter}` takes no pool: it does not block a thread");
         assert_eq!(messages(&text), [message]);
     }
+}
+
+/// `both` blocks, or runs on the loop with `mode = "loop"`.
+#[test]
+fn the_mode_of_an_adapter_decides_whether_it_takes_a_pool() {
+    const MODE: &[KeySpec] = &[KeySpec::optional("mode", "text", "which")];
+    let mut registry = registry::registry();
+    registry.register(AdapterSpec {
+        name: "both",
+        kind: Kind::Blocking,
+        modes: &[("blocking", Kind::Blocking), ("loop", Kind::Loop)],
+        summary: "",
+        keys: MODE,
+        build: |_| Some(Mounted::blocking(echo::Echo)),
+    });
+    let read = |lines: &str| {
+        let location = format!("[[location]]\npath = '/'\nadapter = 'both'\n{lines}\n");
+        let text = format!("{LISTEN}[pool.db]\n{location}");
+        Config::parse(&text, "pontoon.toml", &registry)
+    };
+    let config = read("pool = 'db'\nmode = 'blocking'\nshare = '50%'").unwrap();
+    assert_eq!(config.locations[0].kind, Kind::Blocking);
+    let error = read("").unwrap_err().to_string();
+    assert!(error.contains("missing key `pool`"), "{error}");
+    assert!(error.contains("or write `mode = \"loop\"`"), "{error}");
+    let error = read("mode = 'loop'\npool = 'db'").unwrap_err().to_string();
+    assert!(error.contains("takes no pool"), "{error}");
+    let error = read("mode = 'loop'\nshare = 5").unwrap_err().to_string();
+    assert!(error.contains("for adapters with a pool"), "{error}");
+    let text = format!(
+        "{LISTEN}[[location]]\npath = '/'\nadapter = 'both'\nmode = 'loop'\nmax_running = 5\n"
+    );
+    let config = Config::parse(&text, "pontoon.toml", &registry).unwrap();
+    assert_eq!(config.locations[0].kind, Kind::Loop);
+    assert_eq!(config.locations[0].max_running, Some(5));
 }
 
 #[test]

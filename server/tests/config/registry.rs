@@ -57,6 +57,7 @@ pub(crate) fn registry() -> Registry {
     registry.register(AdapterSpec {
         name: "store",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "answers with the rows of a query",
         keys: STORE_KEYS,
         build: build_store,
@@ -64,6 +65,7 @@ pub(crate) fn registry() -> Registry {
     registry.register(AdapterSpec {
         name: "remote",
         kind: Kind::Callback,
+        modes: &[],
         summary: "asks a library with threads of its own",
         keys: &[],
         build: |_| Some(Mounted::callback(Remote)),
@@ -71,6 +73,7 @@ pub(crate) fn registry() -> Registry {
     registry.register(AdapterSpec {
         name: "echo",
         kind: Kind::Loop,
+        modes: &[],
         summary: "answers with the request's body",
         keys: &[],
         build: |_| Some(Mounted::on_loop(|| OnLoop)),
