@@ -20,6 +20,10 @@
 //! connection to the server for the location; the commands of all requests are sent on it at once, and
 //! the replies are matched by their order. That needs no threads and is the faster way for short commands.
 //!
+//! A subscription ([`Work::subscribe`]) answers with the messages of its channels as server-sent events:
+//! `data` is the message, base64 if it is not UTF-8, and with several channels `event` is the channel. Each
+//! subscriber has a connection of its own, until its client leaves or the location's `stream_timeout` is over.
+//!
 //! What the client sees when Redis refuses:
 //!
 //! | Redis says | status |
@@ -246,7 +250,7 @@ impl Redis {
     /// The first mistake found, with the config key that holds it.
     pub fn validate(&self, mode: Mode) -> Result<(), Problem> {
         self.work.check(mode)?;
-        if self.work.is_list() {
+        if self.work.is_list() || self.work.channels() > 0 {
             let key = match &self.answer {
                 Answer {
                     output: Output::Raw(_),
@@ -256,8 +260,8 @@ impl Redis {
                 Answer { zero: Some(_), .. } => "zero",
                 _ => return Ok(()),
             };
-            let message =
-                "a list of commands answers with a JSON array; this is for a single reply";
+            let message = "lists of commands and subscriptions have a form of their own; this is for a \
+                 single reply";
             return Err(Problem::at(key, message));
         }
         Ok(())

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
+use std::io::Read;
+use std::net::TcpStream;
 use std::time::Instant;
 
 use pontoon_tests::PATIENCE;
@@ -95,6 +97,55 @@ fn a_server_that_hangs_is_answered_for_at_the_deadline() {
         pontoon_tests::eventually("it is used again", || server.get("/n").status == 200);
         assert_eq!(server.stop().connections_cut, 0);
     }
+}
+
+/// Reads until the text has come.
+fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(wanted) {
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(count > 0, "no `{wanted}` in {read:?}");
+        read += &String::from_utf8_lossy(&bytes[..count]);
+    }
+    read
+}
+
+#[test]
+fn messages_of_channels_are_events_until_the_client_leaves_or_the_server_does() {
+    let Some(redis) = Redis::start() else { return };
+    let one = "subscribe = [':channel']";
+    let two = "subscribe = ['a', 'b']";
+    let server = serve(
+        &redis,
+        "mode = 'loop'",
+        &[("/one/{channel}", one), ("/two", two)],
+    );
+    let subscribe = |target: &str| {
+        let mut client = server.connect();
+        client.send_request("GET", target, &[], b"");
+        let mut stream = client.socket().try_clone().unwrap();
+        let head = read_until(&mut stream, ":\n\n").to_lowercase();
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
+        assert!(head.contains("content-type: text/event-stream"), "{head}");
+        (client, stream)
+    };
+    let publish = |channel: &str, message: &str| redis.run(0, &["PUBLISH", channel, message]);
+    let (client, mut stream) = subscribe("/one/a");
+    let (_other, mut both) = subscribe("/two");
+    assert_eq!(publish("a", "hello\nyou"), "2");
+    read_until(&mut stream, "data: hello\ndata: you\n\n");
+    read_until(&mut both, "event: a\ndata: hello\n");
+    assert_eq!(publish("b", "there"), "1");
+    read_until(&mut both, "event: b\ndata: there\n\n");
+    drop((client, stream));
+    pontoon_tests::eventually("the subscription is gone", || publish("a", "x") == "1");
+    redis.kill();
+    let mut rest = Vec::new();
+    // It ends, and not as one that has come to its end.
+    let ended = both.read_to_end(&mut rest);
+    assert!(ended.is_err() || !rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
+    problem(&server.get("/two"), 502);
 }
 
 #[test]

@@ -39,6 +39,11 @@ const KEYS: &[KeySpec] = &[
         "a script; it is sent once, then called by its digest",
     ),
     KeySpec::optional(
+        "subscribe",
+        "array of texts",
+        "channels whose messages are the answer, as server-sent events; with `mode = \"loop\"`",
+    ),
+    KeySpec::optional(
         "keys",
         "array of texts",
         "the keys that `script` gets as `KEYS`",
@@ -184,7 +189,7 @@ fn from_settings(settings: &mut Settings<'_>) -> Option<(Redis, Mode)> {
 
 /// What is to be done; `None` with a recorded error unless exactly one of the keys says it.
 fn work(settings: &mut Settings<'_>) -> Option<Work> {
-    let ways = ["command", "commands", "script"];
+    let ways = ["command", "commands", "script", "subscribe"];
     let given: Vec<&str> = ways
         .into_iter()
         .filter(|key| settings.contains(key))
@@ -209,6 +214,10 @@ fn work(settings: &mut Settings<'_>) -> Option<Work> {
         "command" => {
             let arguments = settings.strings("command")?;
             Work::command(arguments.iter().map(String::as_str))
+        }
+        "subscribe" => {
+            let channels = settings.strings("subscribe")?;
+            Work::subscribe(channels.iter().map(String::as_str))
         }
         "commands" => {
             let in_transaction = settings.boolean_or_default("multi")?;

@@ -12,6 +12,7 @@
 mod driver;
 mod link;
 mod queue;
+mod subscription;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -157,6 +158,9 @@ impl LoopAdapter for Multiplexed {
         let values = needs.values(&request, &body, call)?;
         let mut wire = Vec::new();
         let expected = config.work.encode(&values, &mut wire)?;
+        if config.work.channels() > 0 {
+            return subscription::subscribe(config, &wire).await;
+        }
         let mut replies = self.exchange(wire, expected).await?;
         let mut wire = Vec::new();
         if let Some(expected) = config.work.encode_again(&replies, &values, &mut wire)? {

@@ -71,7 +71,7 @@ pub(super) fn reason(words: &[Option<&str>], mode: Mode, in_transaction: bool) -
     }
     if is(&ENDLESS) {
         return Some(format!(
-            "`{name}` has no single reply, so it cannot answer a request"
+            "`{name}` has no single reply, so it cannot answer a request; `subscribe` does for messages"
         ));
     }
     if name == "CLIENT" && OF_REPLIES.contains(&second.as_str()) {

@@ -1,4 +1,4 @@
-//! What a location has Redis do: one command, a list of them, or a script.
+//! What a location has Redis do: one command, a list of them, a script, or a subscription.
 
 use redis::{Script, Value};
 
@@ -39,6 +39,8 @@ enum Plan {
         commands: Vec<Command>,
         in_transaction: bool,
     },
+    /// Messages of so many channels.
+    Subscription(Command, usize),
     Script {
         /// By its digest, which the server knows once it has run the script.
         by_digest: Command,
@@ -144,8 +146,43 @@ impl Work {
         })
     }
 
+    /// The messages of these channels, from the request on, as server-sent events. For [`Mode::Loop`]
+    /// only: they may go on for ever.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or a parameter has no name.
+    pub fn subscribe<'a>(channels: impl IntoIterator<Item = &'a str>) -> Result<Self, Problem> {
+        let key = "subscribe";
+        let channels = parse(key, channels)?;
+        if channels.is_empty() {
+            return Err(Problem::at(key, "it names no channel"));
+        }
+        let name = [Argument::Literal("SUBSCRIBE".into())];
+        let command = Command::new(&[&name, channels.as_slice()].concat());
+        Ok(Self {
+            needs: Needs::of([&command]),
+            plan: Plan::Subscription(command, channels.len()),
+            words: Vec::new(),
+            key,
+        })
+    }
+
+    /// How many channels it subscribes to; none for anything else.
+    pub(super) fn channels(&self) -> usize {
+        match self.plan {
+            Plan::Subscription(_, channels) => channels,
+            _ => 0,
+        }
+    }
+
     /// Whether all of it can be run this way.
     pub(super) fn check(&self, mode: Mode) -> Result<(), Problem> {
+        if self.channels() > 0 && mode == Mode::Blocking {
+            let message = "messages may come for ever, and a worker would wait for them as long; \
+                           write `mode = \"loop\"`";
+            return Err(Problem::at(self.key, message));
+        }
         let in_transaction = self.is_in_transaction();
         let mut refused = self.words.iter().filter_map(|words| {
             let words: Vec<_> = words.iter().map(Option::as_deref).collect();
@@ -172,7 +209,9 @@ impl Work {
     /// Adds what is to be sent for one request. How many replies it has.
     pub(super) fn encode(&self, values: &Values<'_>, wire: &mut Vec<u8>) -> Result<usize, Error> {
         match &self.plan {
-            Plan::Command(command) => command.encode(values, wire).map(|()| 1),
+            Plan::Command(command) | Plan::Subscription(command, _) => {
+                command.encode(values, wire).map(|()| 1)
+            }
             Plan::Script { by_digest, .. } => by_digest.encode(values, wire).map(|()| 1),
             Plan::List {
                 commands,
@@ -280,96 +319,4 @@ fn words(key: &'static str, arguments: &[Argument]) -> Result<Vec<Option<String>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::decoder::Decoder;
-    use super::*;
-    use crate::ErrorKind;
-
-    fn replies(wire: &str) -> Vec<Value> {
-        let mut decoder = Decoder::default();
-        let mut bytes = wire.as_bytes();
-        let next = || decoder.next(&mut bytes).unwrap();
-        std::iter::from_fn(next).collect()
-    }
-
-    fn message(work: Result<Work, Problem>) -> String {
-        work.unwrap_err().to_string()
-    }
-
-    #[test]
-    fn mistakes_in_commands_are_told() {
-        assert!(message(Work::command([])).contains("empty"));
-        assert!(message(Work::command([":name"])).contains("cannot come from a request"));
-        assert!(message(Work::command(["GET :key"])).contains("text of its own"));
-        assert!(message(Work::command(["GET", ":"])).contains("needs a name"));
-        assert!(message(Work::list([[""; 0]; 0])).contains("no command"));
-        assert!(message(Work::script(" ", [], [])).contains("script"));
-        let waits = Work::command(["BLPOP", ":key", "0"]).unwrap();
-        assert!(waits.check(Mode::Blocking).is_ok());
-        assert_eq!(waits.check(Mode::Loop).unwrap_err().key, "command");
-    }
-
-    #[test]
-    fn a_list_answers_in_its_order_or_as_its_first_failure() {
-        let work = Work::list([["GET", "a"], ["GET", "b"]]).unwrap();
-        let Results::Many(values) = work.results(replies(":1\r\n_\r\n")).unwrap() else {
-            panic!("a list has many results");
-        };
-        assert_eq!(values, [Value::Int(1), Value::Nil]);
-        let error = work.results(replies(":1\r\n-WRONGTYPE x\r\n")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unprocessable);
-    }
-
-    #[test]
-    fn a_transaction_answers_with_what_was_run_or_with_why_it_was_not() {
-        let work = Work::list([["GET", "a"], ["GET", "b"]])
-            .unwrap()
-            .in_transaction();
-        let queued = "+OK\r\n+QUEUED\r\n+QUEUED\r\n";
-        let Results::Many(values) = work
-            .results(replies(&format!("{queued}*2\r\n:1\r\n_\r\n")))
-            .unwrap()
-        else {
-            panic!("a list has many results");
-        };
-        assert_eq!(values, [Value::Int(1), Value::Nil]);
-        let failed = format!("{queued}*2\r\n:1\r\n-WRONGTYPE x\r\n");
-        let error = work.results(replies(&failed)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unprocessable);
-        let refused = "+OK\r\n-OOM x\r\n+QUEUED\r\n-EXECABORT x\r\n";
-        let error = work.results(replies(refused)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        let error = work
-            .results(replies(&format!("{queued}_\r\n")))
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Internal);
-    }
-
-    #[test]
-    fn a_script_is_sent_whole_when_the_server_does_not_know_it() {
-        let work = Work::script("return KEYS[1]", ["k"], ["x"]).unwrap();
-        let request = crate::test_support::get("/");
-        let call = crate::CallContext::detached();
-        let values = work.needs().values(&request, &[], &call).unwrap();
-        let mut wire = Vec::new();
-        assert_eq!(work.encode(&values, &mut wire).unwrap(), 1);
-        let text = String::from_utf8(wire).unwrap();
-        assert!(text.starts_with("*5\r\n$7\r\nEVALSHA\r\n$40\r\n"), "{text}");
-        let mut wire = Vec::new();
-        let unknown = replies("-NOSCRIPT No matching script\r\n");
-        assert_eq!(
-            work.encode_again(&unknown, &values, &mut wire).unwrap(),
-            Some(1)
-        );
-        let text = String::from_utf8(wire).unwrap();
-        assert!(
-            text.starts_with("*5\r\n$4\r\nEVAL\r\n$14\r\nreturn KEYS[1]\r\n$1\r\n1\r\n"),
-            "{text}"
-        );
-        let other = replies("-ERR x\r\n");
-        assert_eq!(
-            work.encode_again(&other, &values, &mut Vec::new()).unwrap(),
-            None
-        );
-    }
-}
+mod tests;

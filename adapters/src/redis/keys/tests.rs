@@ -64,6 +64,10 @@ fn lists_and_scripts_are_read() {
     read("commands = [['INCR', 'n'], ['GET', ':key']]\nmulti = true").unwrap();
     read("script = 'return 1'\nkeys = [':key']\narguments = ['a', ':b']").unwrap();
     read("script = 'return 1'").unwrap();
+    read("subscribe = ['news', ':channel']\nmode = 'loop'").unwrap();
+    let text = errors("subscribe = ['news']");
+    assert!(text.contains("write `mode = \"loop\"`"), "{text}");
+    assert!(errors("subscribe = []\nmode = 'loop'").contains("no channel"));
 }
 
 #[test]

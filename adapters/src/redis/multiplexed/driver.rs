@@ -3,17 +3,21 @@
 //! It begins with a request and ends with its connection, or when that cannot be made. While it is
 //! connected it always reads, so it learns at once that the server has gone.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pontoon_bridge::event_loop::{Timer, timeout};
 use pontoon_bridge::{Call, call};
+use redis::Value;
 
+use super::super::Redis;
 use super::super::failure::Broken;
 use super::super::handshake::Handshake;
 use super::super::server::Prepared;
@@ -25,7 +29,7 @@ use crate::Error;
 const READS_PER_TURN: usize = 32;
 
 /// More bytes of a reply than its JSON could have: lengths and types.
-const OVERHEAD_BYTES: usize = 64 * 1024;
+pub(super) const OVERHEAD_BYTES: usize = 64 * 1024;
 
 /// A lookup that is under way.
 pub(super) type Lookup = Call<io::Result<Prepared>>;
@@ -37,14 +41,9 @@ pub(super) async fn drive(shared: Rc<Shared>) {
     loop {
         shared.is_retiring.set(false);
         let limit = shared.config.connect_timeout;
-        let link = match timeout(limit, connect(&shared)).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(Refused::Broken(broken))) => break ending.down(broken),
-            Ok(Err(Refused::Said(error))) => break ending.down(Broken::from_error(error)),
-            Err(_) => {
-                let late = io::ErrorKind::TimedOut.into();
-                break ending.down(Broken::unreachable(&shared.config.server, &late));
-            }
+        let link = match connect_within(&shared.config, &shared.lookup, limit).await {
+            Ok(link) => link,
+            Err(broken) => break ending.down(broken),
         };
         let mut serving = Serving::new(&shared, link);
         let ended = poll_fn(|context| serving.poll(context)).await;
@@ -99,10 +98,28 @@ impl From<Broken> for Refused {
     }
 }
 
-async fn connect(shared: &Shared) -> Result<Link, Refused> {
-    let server = &shared.config.server;
+/// A connection, ready for commands.
+pub(super) async fn connect_within(
+    config: &Arc<Redis>,
+    lookup: &RefCell<Option<Lookup>>,
+    limit: Duration,
+) -> Result<Link, Broken> {
+    match timeout(limit, connect(config, lookup)).await {
+        Ok(Ok(link)) => Ok(link),
+        Ok(Err(Refused::Broken(broken))) => Err(broken),
+        Ok(Err(Refused::Said(error))) => Err(Broken::from_error(error)),
+        Err(_) => {
+            let late = io::ErrorKind::TimedOut.into();
+            Err(Broken::unreachable(&config.server, &late))
+        }
+    }
+}
+
+async fn connect(config: &Arc<Redis>, lookup: &RefCell<Option<Lookup>>) -> Result<Link, Refused> {
+    let server = &config.server;
     let unreachable = |error: io::Error| Broken::unreachable(server, &error);
-    let prepared = poll_fn(|context| poll_lookup(shared, context));
+    let connecting = |broken: Broken| broken.while_connecting(server);
+    let prepared = poll_fn(|context| poll_lookup(config, lookup, context));
     let prepared = prepared.await.map_err(unreachable)?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for place in &prepared.places {
@@ -110,8 +127,12 @@ async fn connect(shared: &Shared) -> Result<Link, Refused> {
             Ok(mut link) => {
                 let mut handshake = Handshake::new(server, &prepared);
                 while let Some(command) = handshake.command() {
-                    let reply = link.ask(&command).await;
-                    let reply = reply.map_err(|broken| broken.while_connecting(server))?;
+                    let mut replies = link.ask(&command).await.map_err(connecting)?;
+                    let reply = replies.pop().unwrap_or(Value::Nil);
+                    if !replies.is_empty() {
+                        let broken = Broken::protocol("two replies to one command");
+                        return Err(connecting(broken).into());
+                    }
                     handshake.reply(reply).map_err(Refused::Said)?;
                 }
                 return Ok(link);
@@ -124,10 +145,14 @@ async fn connect(shared: &Shared) -> Result<Link, Refused> {
 
 /// Waits for the lookup. One that hangs is waited for again by the next try, instead of another one
 /// being started beside it.
-fn poll_lookup(shared: &Shared, context: &mut Context<'_>) -> Poll<io::Result<Prepared>> {
-    let mut slot = shared.lookup.borrow_mut();
+fn poll_lookup(
+    config: &Arc<Redis>,
+    lookup: &RefCell<Option<Lookup>>,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<Prepared>> {
+    let mut slot = lookup.borrow_mut();
     if slot.is_none() {
-        match look_up(shared) {
+        match look_up(config) {
             Ok(lookup) => *slot = Some(lookup),
             Err(error) => return Poll::Ready(Err(error)),
         }
@@ -143,9 +168,9 @@ fn poll_lookup(shared: &Shared, context: &mut Context<'_>) -> Poll<io::Result<Pr
 }
 
 /// Reads names and files on a thread of its own: they may take as long as they like.
-fn look_up(shared: &Shared) -> io::Result<Lookup> {
+fn look_up(config: &Arc<Redis>) -> io::Result<Lookup> {
     let (lookup, completer) = call();
-    let config = std::sync::Arc::clone(&shared.config);
+    let config = Arc::clone(config);
     thread::Builder::new()
         .name("pontoon-redis".to_owned())
         .spawn(move || completer.complete(config.server.prepare()))?;
@@ -224,6 +249,10 @@ impl<'s> Serving<'s> {
         } = self;
         let max_bytes = shared.config.answer.max_bytes;
         let mut take = |reply| {
+            // What is pushed was asked for by nobody.
+            if matches!(reply, Value::Push { .. }) {
+                return Ok(());
+            }
             if shared.queue.reply(reply)? && !std::mem::replace(has_answered, true) {
                 shared.health.borrow_mut().succeeded();
             }

@@ -50,24 +50,24 @@ impl Link {
         })
     }
 
-    /// Sends one command and waits for its reply.
-    pub(super) async fn ask(&mut self, command: &[u8]) -> Result<Value, Broken> {
+    /// Sends one command and waits for its reply. With it may come what is pushed.
+    pub(super) async fn ask(&mut self, command: &[u8]) -> Result<Vec<Value>, Broken> {
         let mut sent = 0;
         while sent < command.len() {
             sent += poll_fn(|context| self.poll_write(context, &command[sent..])).await?;
         }
         poll_fn(|context| self.poll_flush(context)).await?;
-        let mut first = None;
-        while first.is_none() {
+        let mut replies = Vec::new();
+        while replies.is_empty() {
             poll_fn(|context| {
-                self.poll_read(context, &mut |reply| match first.replace(reply) {
-                    None => Ok(()),
-                    Some(_) => Err(Broken::protocol("two replies to one command")),
+                self.poll_read(context, &mut |reply| {
+                    replies.push(reply);
+                    Ok(())
                 })
             })
             .await?;
         }
-        Ok(first.unwrap_or(Value::Nil))
+        Ok(replies)
     }
 
     /// Sends some of `bytes`; how many. With TLS they may wait for [`poll_flush`](Self::poll_flush).
@@ -114,7 +114,7 @@ impl Link {
         }
     }
 
-    /// Reads once, and hands on each reply that is whole.
+    /// Reads once, and hands on each reply that is whole, and what is pushed.
     pub(super) fn poll_read(
         &mut self,
         context: &Context<'_>,
@@ -128,10 +128,7 @@ impl Link {
         let mut bytes = &self.buffer[..read];
         while let Some(reply) = self.decoder.next(&mut bytes)? {
             self.bytes_since_reply = 0;
-            // What is pushed was asked for by nobody.
-            if !matches!(reply, Value::Push { .. }) {
-                take(reply)?;
-            }
+            take(reply)?;
         }
         Poll::Ready(Ok(()))
     }
