@@ -205,6 +205,17 @@ impl Admission {
         now: Instant,
         typical: &Typical,
     ) -> Result<(), Unwanted> {
+        self.judge_with((submitted, deadline), now, typical, Duration::ZERO)
+    }
+
+    /// As [`judge`](Self::judge). A wait of up to `fine_wait` is no sign of a queue that stands.
+    pub(crate) fn judge_with(
+        &self,
+        (submitted, deadline): (Option<Instant>, Option<Instant>),
+        now: Instant,
+        typical: &Typical,
+        fine_wait: Duration,
+    ) -> Result<(), Unwanted> {
         let wait = submitted.map(|submitted| now.saturating_duration_since(submitted));
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(now);
@@ -224,7 +235,7 @@ impl Admission {
             return Ok(());
         };
         // Relaxed: an estimate.
-        let service_ns = self.service_ns.load(Relaxed);
+        let service_ns = self.service_ns.load(Relaxed).max(nanos(fine_wait));
         if standing.has_waited_too_long(wait, now, service_ns) {
             return Err(Unwanted::Refused(Refusal::Overloaded { wait }));
         }
