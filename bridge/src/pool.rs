@@ -43,6 +43,7 @@ mod running;
 mod serve;
 mod session;
 mod sessions;
+mod signals;
 mod sizing;
 mod staff;
 mod stopping;
@@ -60,8 +61,8 @@ pub use builder::PoolBuilder;
 pub use here::{part_done, wait_for_reader};
 pub use running::RunningCall;
 pub use session::{Session, SessionKind};
+pub(crate) use signals::block_signals;
 pub use submission::Submission;
-pub(crate) use worker::block_signals;
 
 use self::core::Core;
 use crate::call::CallContext;

@@ -1,8 +1,8 @@
 //! The pool's watchdog: threads that run interrupt hooks, so that neither a loop nor a worker waits for
 //! them, and the [patrol](super::patrol).
 
+use super::signals::block_signals;
 use super::stopping::Stoppable;
-use super::worker::block_signals;
 use crate::quiet::drop_quietly;
 use crate::stats::nanos;
 use crossbeam_channel::{Receiver, Sender, bounded};

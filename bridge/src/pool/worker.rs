@@ -2,18 +2,17 @@
 
 use super::claimant::{Claimant, Next, Waiting};
 use super::core::Core;
-use super::eintr;
 use super::here;
 use super::reserve::Order;
 use super::serve::Bound;
 use super::sessions::Sessions;
+use super::signals::block_signals_of_a_worker;
 use super::stopping::Stoppable;
 use crate::call::Posts;
 use crate::inbox::chain::Pushed;
 use crate::quiet::run_quietly;
 use crate::spin::{Patience, cpus};
 use crate::visits::Tended;
-use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::gettid;
 use std::sync::Arc;
 use std::thread;
@@ -428,34 +427,4 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
         }
     }
     worker.end(core);
-}
-
-/// Blocks every signal that can be blocked, except those that a thread raises by its own fault: other
-/// signals are for the thread that waits for them.
-pub(crate) fn block_signals() {
-    block_all_but(&[]);
-}
-
-/// As [`block_signals`], but for the one that ends a stuck call's system call.
-fn block_signals_of_a_worker() {
-    block_all_but(&[eintr::SIGNAL]);
-}
-
-fn block_all_but(open: &[Signal]) {
-    let mut blocked = SigSet::all();
-    open.iter().for_each(|signal| blocked.remove(*signal));
-    for synchronous in [
-        Signal::SIGSEGV,
-        Signal::SIGBUS,
-        Signal::SIGFPE,
-        Signal::SIGILL,
-        Signal::SIGTRAP,
-        Signal::SIGABRT,
-        Signal::SIGSYS,
-    ] {
-        blocked.remove(synchronous);
-    }
-    if let Err(error) = blocked.thread_set_mask() {
-        tracing::warn!(%error, "signals could not be blocked on this thread");
-    }
 }
