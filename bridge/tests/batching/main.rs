@@ -8,6 +8,7 @@ mod common;
 mod ends;
 mod histories;
 mod limits;
+mod load;
 mod sessions;
 
 use common::Gate;
