@@ -13,7 +13,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A session kind in one pool: what each call needs of both.
 pub(crate) struct Bound<S> {
@@ -67,13 +67,19 @@ impl<S: 'static> Bound<S> {
         deadline: Option<Instant>,
         now: Instant,
     ) -> Result<(), Unrun> {
-        let fine_wait = self.typical.get().saturating_mul(2);
+        let fine_wait = self.fine_wait_in_line();
         let times = (Some(submitted), deadline);
         let verdict = self
             .core
             .admission
             .judge_with(times, now, &self.typical, fine_wait);
         verdict.map_err(|unwanted| self.unrun(unwanted))
+    }
+
+    /// How long a call may wait for a batch without being a sign of overload: for the one before its own to
+    /// end, and for as long again.
+    pub(super) fn fine_wait_in_line(&self) -> Duration {
+        self.typical.get().saturating_mul(2)
     }
 
     fn unrun(&self, unwanted: Unwanted) -> Unrun {

@@ -79,9 +79,9 @@ struct Entrance {
 }
 
 impl<S: 'static, F> Submission<'_, S, F> {
-    /// Takes a place for a call that somebody awaits.
+    /// Takes a place for a call that somebody awaits. A wait of up to `fine_wait` is no sign of overload.
     #[inline]
-    fn enter(&self) -> Result<Entrance, SubmitError> {
+    fn enter(&self, fine_wait: Duration) -> Result<Entrance, SubmitError> {
         let core = self.pool.core();
         // A subscriber's panic must not cost a place.
         let span = CallerSpan::current();
@@ -94,7 +94,7 @@ impl<S: 'static, F> Submission<'_, S, F> {
         let time_left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(submitted));
-        core.enter(time_left, &self.pool.bound.typical)?;
+        core.enter(time_left, &self.pool.bound.typical, fine_wait)?;
         Ok(Entrance {
             span,
             here,
@@ -117,7 +117,7 @@ where
             span,
             here,
             submitted,
-        } = match self.enter() {
+        } = match self.enter(Duration::ZERO) {
             Ok(entrance) => entrance,
             Err(refused) => return Call::refused(refused),
         };
@@ -180,7 +180,7 @@ where
             .deadline
             .zip(asked)
             .map(|(deadline, now)| deadline.saturating_duration_since(now));
-        let earlier = core.enter(time_left, &self.pool.bound.typical)?;
+        let earlier = core.enter(time_left, &self.pool.bound.typical, Duration::ZERO)?;
         // Of short calls, whose queue hardly ever stands, one stands for several.
         let is_timed = || core.takes_long() || earlier.is_multiple_of(CALLS_PER_TIMED_WAIT);
         let submitted = asked.or_else(|| is_timed().then(Instant::now));
@@ -208,7 +208,7 @@ where
             span,
             here,
             submitted,
-        } = match self.enter() {
+        } = match self.enter(self.pool.bound.fine_wait_in_line()) {
             Ok(entrance) => entrance,
             Err(refused) => return Call::refused(refused),
         };
@@ -233,7 +233,12 @@ impl Core {
     }
 
     /// Takes a place, or says why there is none; how many calls were let in before.
-    fn enter(&self, time_left: Option<Duration>, typical: &Typical) -> Result<u64, SubmitError> {
+    fn enter(
+        &self,
+        time_left: Option<Duration>,
+        typical: &Typical,
+        fine_wait: Duration,
+    ) -> Result<u64, SubmitError> {
         let refused = if self.is_shutting_down() {
             SubmitError::ShuttingDown {
                 pool: self.name.clone(),
@@ -241,7 +246,7 @@ impl Core {
         } else if let Err(broken) = self.pass_breaker() {
             broken
         } else {
-            match self.admission.enter(time_left, typical) {
+            match self.admission.enter(time_left, typical, fine_wait) {
                 Ok(earlier) => return Ok(earlier),
                 Err(refusal) => {
                     self.call_was_not_sent();

@@ -56,7 +56,8 @@ where
                 (line.work)(session, &mut party.batch);
             },
         );
-        worker.batch_ended(&line.bound, [started, served.1], party.members.len());
+        let (calls, most) = (party.members.len(), line.limits.calls);
+        worker.batch_ended(&line.bound, [started, served.1], calls, most);
         party.end(served, episode, core, worker);
     }
     turn.end(worker.comes_right_back(core));

@@ -147,13 +147,17 @@ impl Worker {
         }
     }
 
-    /// As [`call_ended`](Self::call_ended), for so many calls that have run together. Each has cost the pool
-    /// its part of the time, and took all of it.
+    /// As [`call_ended`](Self::call_ended), for `calls` that have run together, of at most `most`. Each took
+    /// all of the time and has cost the pool its part of it.
+    ///
+    /// What the door learns is what a call costs in a batch that is full: while few come, each has a batch
+    /// of its own, and the door would take a crowd that fits into one for a queue of hours.
     pub(crate) fn batch_ended<S>(
         &mut self,
         bound: &Bound<S>,
         [began, ended]: [Instant; 2],
         calls: usize,
+        most: usize,
     ) {
         let core = &*bound.core;
         if !self.count_call(core) {
@@ -162,11 +166,13 @@ impl Worker {
         let record = core.counters.of(self.index);
         (1..calls).for_each(|_| record.call_completed());
         let service = ended.saturating_duration_since(began);
-        let part = service / u32::try_from(calls).unwrap_or(u32::MAX);
+        let share = |of: usize| service / u32::try_from(of).unwrap_or(u32::MAX).max(1);
         if core.is_sized && !record.is_stuck() {
+            let part = share(calls);
             (0..calls).for_each(|_| record.call_took(part));
         }
-        core.admission.learn(part);
+        core.admission
+            .learn(share(most.min(core.admission.places())));
         bound.typical.learn(service);
         core.mark_successes(ended);
     }

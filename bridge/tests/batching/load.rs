@@ -1,6 +1,6 @@
 //! Many callers at a time: a batch ahead of a call is no queue that stands, and one that is too long is.
 
-use crate::common::eventually;
+use crate::common::{eventually, outcome};
 use pontoon_bridge::event_loop::{self, EventLoop};
 use pontoon_bridge::{Batch, BatchLimits, Batching, CallError, Pool, Session};
 use std::cell::Cell;
@@ -85,4 +85,20 @@ fn calls_that_wait_for_many_batches_are_shed_and_the_batches_stay_full() {
     let syncs = syncs.load(SeqCst);
     assert!(served > syncs * CALLS * 3 / 4, "{served}, {syncs} syncs");
     eventually("all have ended", || pool.stats().in_flight == 0);
+}
+
+#[test]
+fn a_crowd_that_fits_into_one_batch_is_let_in_after_calls_that_came_one_by_one() {
+    let pool = Pool::named("crowd").threads(1).max_queue(1_000);
+    let pool = pool.build().unwrap();
+    let (batching, _) = syncing(&pool, 1_000);
+    for _ in 0..20 {
+        outcome(batching.call(()).submit()).unwrap();
+    }
+    // One by one they would take two seconds.
+    let crowd: Vec<_> = (0..200)
+        .map(|_| batching.call(()).deadline(SYNC * 100).submit())
+        .collect();
+    assert_eq!(pool.stats().refused, 0);
+    crowd.into_iter().for_each(|call| outcome(call).unwrap());
 }

@@ -69,6 +69,27 @@ fn what_comes_while_the_session_is_opened_goes_with_the_first_call() {
     assert_eq!(rig.ran(), [vec![1, 2, 3], vec![4]]);
 }
 
+#[test]
+fn a_session_that_hangs_while_it_is_closed_does_not_keep_the_next_batch_waiting() {
+    let closing = Gate::default();
+    let at_closing = closing.clone();
+    let kind =
+        SessionKind::new(|| Ok::<_, BoxError>(0)).close(move |_: &mut u32| at_closing.pass());
+    let pool = Pool::named("hangs").threads(2).stuck_after(Duration::MAX);
+    let pool = pool.session_kind(kind).build().unwrap();
+    let rig = Rig::new(&pool, BatchLimits::of(1));
+    let (gate, held) = rig.hold();
+    let panics = rig.submit(1, Do::Panic);
+    let waits = rig.submit(2, Do::Say(3));
+    gate.open();
+    outcome(held).unwrap();
+    assert!(outcome(panics).is_err());
+    // The session goes with the panic, and that takes for ever. The other worker sleeps until then.
+    assert_eq!(outcome(waits).unwrap(), 6);
+    closing.wait_for(1);
+    closing.open();
+}
+
 /// Stands for a library that can be told to stop.
 #[derive(Clone, Default)]
 struct Library {
