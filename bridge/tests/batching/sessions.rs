@@ -79,12 +79,13 @@ fn a_session_that_hangs_while_it_is_closed_does_not_keep_the_next_batch_waiting(
     let pool = pool.session_kind(kind).build().unwrap();
     let rig = Rig::new(&pool, BatchLimits::of(1));
     let (gate, held) = rig.hold();
+    eventually("the other worker sleeps", || pool.stats().idle == 1);
     let panics = rig.submit(1, Do::Panic);
     let waits = rig.submit(2, Do::Say(3));
     gate.open();
     outcome(held).unwrap();
     assert!(outcome(panics).is_err());
-    // The session goes with the panic, and that takes for ever. The other worker sleeps until then.
+    // The session goes with the panic, and that takes for ever.
     assert_eq!(outcome(waits).unwrap(), 6);
     closing.wait_for(1);
     closing.open();
