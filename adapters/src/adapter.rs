@@ -10,9 +10,9 @@
 
 use std::future::Future;
 
-use pontoon_bridge::{Completer, Interrupt};
+use pontoon_bridge::{BatchLimits, Completer, Interrupt};
 
-use crate::{CallContext, Error, Request, Response};
+use crate::{BatchCall, CallContext, Error, Request, Response};
 
 /// A library that blocks: it runs on the workers of a pool, one call at a time on each.
 ///
@@ -100,6 +100,33 @@ pub trait Adapter: Send + Sync + 'static {
         request: Request,
         call: &CallContext,
     ) -> Result<Response, Error>;
+
+    /// Whether a worker may answer several calls together, and how many. Asked once, when the adapter is
+    /// bound to its pool; by default each call runs by itself.
+    ///
+    /// A worker then takes what waits, up to that many calls, and never waits for more. By default one batch
+    /// runs at a time, so that the next one grows meanwhile.
+    fn batching(&self) -> Option<BatchLimits> {
+        None
+    }
+
+    /// Answers calls together, for instance writes in one transaction; called only if
+    /// [`batching`](Self::batching) allows it, also with one call. By default they are answered one by one.
+    ///
+    /// Each call is to be [finished](BatchCall::finish) on its own, in any order: one that fails does not
+    /// fail the others, and one whose client has left stops nobody else. The clients are told when this has
+    /// returned. A call of which nothing was said then is a 500, as are those of which nothing was said
+    /// when it panics.
+    ///
+    /// The [interrupter](Self::interrupter) is used only when all clients have left. None of these calls can
+    /// [stream](CallContext::stream) its response: all are told at the end.
+    fn call_batch(&self, session: &mut Self::Session, calls: &mut [BatchCall]) {
+        for call in calls {
+            let request = call.take_request();
+            let outcome = self.call(session, request, call.context());
+            call.finish(outcome);
+        }
+    }
 
     /// Finds out whether a session still works. It is called before a call if the session was idle for some
     /// time (`session_check_after`) or the call before failed, and now and then for a session that is kept

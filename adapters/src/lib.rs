@@ -18,6 +18,7 @@
 //! What SQL adapters have in common is in [`sql`].
 
 pub mod adapter;
+mod batch;
 mod blocking;
 pub mod body;
 pub mod builtin;
@@ -45,10 +46,11 @@ pub mod sqlite;
 mod test_support;
 
 pub use adapter::{Adapter, CallbackAdapter, LoopAdapter, ResponseCompleter};
+pub use batch::BatchCall;
 pub use blocking::{Blocking, BlockingWith, blocking, blocking_with};
 pub use body::BodySink;
 pub use context::{CallContext, PathParams};
 pub use error::{Error, ErrorKind};
-pub use pontoon_bridge::Interrupt;
+pub use pontoon_bridge::{BatchLimits, Interrupt};
 pub use request::Request;
 pub use response::Response;

@@ -3,6 +3,8 @@
 //! A [`Mounted`] is an adapter whose kind is known and nothing else. The server binds it to its
 //! pool, if it needs one, and gets a [`Bound`]: two ways to call, whatever the library is like.
 
+mod pooled;
+
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -12,14 +14,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Method;
-use pontoon_bridge::{Call, Pool, Session, SessionKind, call, panic_message};
+use pontoon_bridge::{Call, Pool, call, panic_message};
 
 use crate::registry::Kind;
 use crate::response::Rest;
 use crate::{
-    Adapter, CallContext, CallbackAdapter, Error, ErrorKind, LoopAdapter, PathParams, Request,
-    Response,
+    Adapter, CallContext, CallbackAdapter, Error, LoopAdapter, PathParams, Request, Response,
 };
 
 /// What an adapter answers.
@@ -136,7 +136,7 @@ impl fmt::Debug for Bound {
     }
 }
 
-/// Gives a blocking adapter its sessions in a pool.
+/// A blocking adapter that waits for its pool.
 trait Bind: Send + Sync {
     fn bind(self: Box<Self>, pool: &Pool, location: &Arc<str>) -> Arc<dyn Submit>;
 }
@@ -145,101 +145,7 @@ struct Blocking<A>(A);
 
 impl<A: Adapter> Bind for Blocking<A> {
     fn bind(self: Box<Self>, pool: &Pool, location: &Arc<str>) -> Arc<dyn Submit> {
-        let adapter = Arc::new(self.0);
-        let (open, check, close, interrupt) = (
-            Arc::clone(&adapter),
-            Arc::clone(&adapter),
-            Arc::clone(&adapter),
-            Arc::clone(&adapter),
-        );
-        let kind = SessionKind::new(move || open.open().map_err(Error::while_opening))
-            .label(Arc::clone(location))
-            .check(move |session| check.check(session))
-            .close(move |session| close.close(session))
-            .interrupter(move |session| interrupt.interrupter(session));
-        Arc::new(Pooled {
-            adapter,
-            pool: pool.with_sessions(kind),
-        })
-    }
-}
-
-/// A blocking adapter and the pool that runs it.
-struct Pooled<A: Adapter> {
-    adapter: Arc<A>,
-    pool: Pool<A::Session>,
-}
-
-impl<A: Adapter> Submit for Pooled<A> {
-    fn submit(&self, job: Job) -> Call<Outcome> {
-        let adapter = Arc::clone(&self.adapter);
-        let Job {
-            request,
-            params,
-            request_id,
-            deadline,
-            is_shortened,
-            place,
-        } = job;
-        let submission = self.pool.call_with(move |session, context| {
-            let is_head = request.method() == Method::HEAD;
-            let context = CallContext::new(params, context.clone(), request_id).for_head(is_head);
-            let mut outcome = adapter.call(session.get(), request, &context);
-            if outcome.as_ref().is_ok_and(Response::is_unproduced) {
-                outcome = outcome.and_then(|response| produce(response, &context));
-            }
-            judge(session, &outcome, &context, is_shortened);
-            // Before anybody learns of the outcome: who comes again then finds room. A call that
-            // panics, or never runs, drops it with all that it took along.
-            drop(place);
-            outcome
-        });
-        let submission = submission.tag(request_id);
-        match deadline {
-            Some(deadline) => submission.deadline_at(deadline).submit(),
-            None => submission.submit(),
-        }
-    }
-}
-
-/// Sends a response and then what its producer gives.
-fn produce(mut response: Response, context: &CallContext) -> Outcome {
-    match response.take_producer() {
-        Some(producer) => context.stream(response, producer),
-        None => Ok(response),
-    }
-}
-
-/// Notes what a call's outcome says of its session and of the backend.
-fn judge<S>(
-    session: &mut Session<S>,
-    outcome: &Outcome,
-    context: &CallContext,
-    is_shortened: bool,
-) {
-    match outcome {
-        Ok(response) if response.breaks_session() => session.discard(),
-        Ok(_) => {}
-        Err(error) => {
-            // The head was sent, and then it failed half-way: nobody knows what is left in the session.
-            let is_cut = context.is_answered();
-            if error.breaks_session() || is_cut {
-                session.discard();
-            } else {
-                session.suspect();
-            }
-            let is_of_backend = matches!(error.kind(), ErrorKind::BadGateway | ErrorKind::TimedOut);
-            let is_late = !is_cut && context.remaining().is_some_and(|left| left.is_zero());
-            let is_stopped = context.is_cancelled();
-            // A client that left in time may have had its call stopped, whatever that looks like; and
-            // one that gave too little time must not be able to make the backend look down to all.
-            let is_of_client = if is_late { is_shortened } else { is_stopped };
-            if is_of_backend && !is_of_client {
-                session.backend_failed();
-            } else if is_of_client || is_stopped {
-                session.backend_unknown();
-            }
-        }
+        pooled::bind(self.0, pool, location)
     }
 }
 

@@ -19,6 +19,11 @@
 //! - **GET is safe.** A statement that writes answers 405 to GET and HEAD, whatever prefetches
 //!   links.
 //!
+//! With `batch = N` a worker writes up to N calls that wait in one transaction. Each call still has its own
+//! answer, and it comes after the commit: a call that fails, is stopped or has passed its deadline takes
+//! nothing of the others with it. If the commit fails, all of them fail and nothing was changed. One batch of
+//! a location runs at a time, on one worker; calls that come meanwhile make up the next one.
+//!
 //! What the client sees when SQLite refuses:
 //!
 //! | SQLite says | status |
@@ -30,6 +35,7 @@
 //! | damaged, not a database, cannot be opened, I/O error | 502; the session is closed |
 //! | anything else | 500; the reason is in the log only |
 
+mod batch;
 mod connect;
 mod failure;
 mod keys;
@@ -48,13 +54,16 @@ pub use connect::Problem;
 pub use keys::spec;
 pub use session::Session;
 
-use crate::{Adapter, CallContext, Error, Request, Response};
+use crate::{Adapter, BatchCall, BatchLimits, CallContext, Error, Request, Response};
 
 /// The largest response body, unless configured otherwise.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a call waits for locks in all, unless configured otherwise.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most calls that one transaction may hold.
+const MAX_BATCH: usize = 4096;
 
 /// What the rows of a statement become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +124,7 @@ pub struct Sqlite {
     read_only: Option<bool>,
     journal_mode: Option<JournalMode>,
     max_response_bytes: usize,
+    batch: usize,
 }
 
 impl Sqlite {
@@ -130,6 +140,7 @@ impl Sqlite {
             read_only: None,
             journal_mode: None,
             max_response_bytes: MAX_RESPONSE_BYTES,
+            batch: 1,
         }
     }
 
@@ -182,6 +193,14 @@ impl Sqlite {
         self
     }
 
+    /// How many calls one transaction may hold, 1 to 4,096: calls that wait are written together, each with
+    /// its own answer. Only for a statement that writes.
+    #[must_use]
+    pub fn batch(mut self, calls: usize) -> Self {
+        self.batch = calls.clamp(1, MAX_BATCH);
+        self
+    }
+
     /// Opens the database and prepares the statement, so that a mistake shows at start and not
     /// with the first request. It changes nothing.
     ///
@@ -207,6 +226,15 @@ impl Adapter for Sqlite {
         call: &CallContext,
     ) -> Result<Response, Error> {
         session.call(self, &request, call)
+    }
+
+    fn batching(&self) -> Option<BatchLimits> {
+        // One at a time: a second one would only wait for SQLite's one lock for writing.
+        (self.batch > 1).then(|| BatchLimits::of(self.batch))
+    }
+
+    fn call_batch(&self, session: &mut Session, calls: &mut [BatchCall]) {
+        session.call_batch(self, calls);
     }
 
     fn check(&self, session: &mut Session) -> Result<(), Error> {

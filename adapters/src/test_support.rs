@@ -93,6 +93,12 @@ impl Outcome {
     }
 }
 
+/// How a call of a pool ends.
+pub(crate) fn ended<T>(call: Call<T>) -> Result<T, CallError> {
+    let patient = call.deadline_at(Instant::now() + PATIENCE);
+    EventLoop::new().unwrap().block_on(patient)
+}
+
 /// A completer and where its outcome arrives.
 pub(crate) fn completer() -> (ResponseCompleter, Outcome) {
     let (call, completer) = pontoon_bridge::call();

@@ -122,7 +122,8 @@ impl Admission {
     }
 
     /// Takes a place, or says why there is none; how many calls were let in before. `time_left` is what
-    /// is left of the call's deadline, and `typical` what calls of its location take.
+    /// is left of the call's deadline, and `typical` what calls of its location take. A wait of up to `fine_wait`
+    /// is no sign of a queue that stands.
     ///
     /// The number inside never passes the bound, not even for an instant: `left` only grows, so what is
     /// inside is at most `entered` less any earlier look at it, and `entered` is changed only if it
@@ -131,6 +132,7 @@ impl Admission {
         &self,
         time_left: Option<Duration>,
         typical: &Typical,
+        fine_wait: Duration,
     ) -> Result<u64, Refusal> {
         // Relaxed: tested by the compare-exchange below.
         let mut entered = self.door.entered.load(Relaxed);
@@ -139,14 +141,17 @@ impl Admission {
             // what this thread may rely on.
             let seen = self.door.left_seen.load(Acquire);
             let inside_at_most = entered.saturating_sub(seen);
-            if self.refuses(inside_at_most, time_left, typical).is_some() {
+            if self
+                .refuses(inside_at_most, time_left, typical, fine_wait)
+                .is_some()
+            {
                 // Acquire: partner of the Release in `leave`.
                 let left = self.left.load(Acquire);
                 // Release: as above.
                 self.door.left_seen.store(left, Release);
                 // `entered` may be out of date by now; then the exchange fails.
                 let inside = entered.saturating_sub(left);
-                if let Some(refusal) = self.refuses(inside, time_left, typical) {
+                if let Some(refusal) = self.refuses(inside, time_left, typical, fine_wait) {
                     return Err(refusal);
                 }
             }
@@ -168,6 +173,7 @@ impl Admission {
         inside: u64,
         time_left: Option<Duration>,
         typical: &Typical,
+        fine_wait: Duration,
     ) -> Option<Refusal> {
         // Relaxed, here and below: estimates, and a bound that is exact for whoever read it.
         if inside >= self.room.places.load(Relaxed) {
@@ -184,7 +190,8 @@ impl Admission {
         let service_ns = self.service_ns.load(Relaxed);
         let wait_ns = service_ns.saturating_mul(inside - serving + 1) / serving;
         let wait = Duration::from_nanos(wait_ns);
-        if standing.is_some_and(|it| it.refuses(wait_ns, service_ns, Instant::now)) {
+        let fine_ns = service_ns.max(nanos(fine_wait));
+        if standing.is_some_and(|it| it.refuses(wait_ns, fine_ns, Instant::now)) {
             return Some(Refusal::Overloaded { wait });
         }
         // A location's own calls may be much shorter than the pool's, and nobody knows better.
@@ -205,6 +212,17 @@ impl Admission {
         now: Instant,
         typical: &Typical,
     ) -> Result<(), Unwanted> {
+        self.judge_with((submitted, deadline), now, typical, Duration::ZERO)
+    }
+
+    /// As [`judge`](Self::judge). A wait of up to `fine_wait` is no sign of a queue that stands.
+    pub(crate) fn judge_with(
+        &self,
+        (submitted, deadline): (Option<Instant>, Option<Instant>),
+        now: Instant,
+        typical: &Typical,
+        fine_wait: Duration,
+    ) -> Result<(), Unwanted> {
         let wait = submitted.map(|submitted| now.saturating_duration_since(submitted));
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(now);
@@ -224,7 +242,7 @@ impl Admission {
             return Ok(());
         };
         // Relaxed: an estimate.
-        let service_ns = self.service_ns.load(Relaxed);
+        let service_ns = self.service_ns.load(Relaxed).max(nanos(fine_wait));
         if standing.has_waited_too_long(wait, now, service_ns) {
             return Err(Unwanted::Refused(Refusal::Overloaded { wait }));
         }

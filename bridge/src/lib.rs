@@ -64,8 +64,8 @@ pub use event_loop::{EventLoop, LoopHandle, Timer};
 pub use inbox::{Closed, Inbox, Sender, inbox};
 pub use limit::Limiter;
 pub use pool::{
-    BreakerState, Pool, PoolBuilder, PoolStats, RunningCall, Session, SessionKind, ShutdownReport,
-    Submission,
+    Batch, BatchLimits, BatchedCall, Batching, BreakerState, ForBatch, Pool, PoolBuilder,
+    PoolStats, RunningCall, Session, SessionKind, ShutdownReport, Submission,
 };
 pub use quiet::drop_quietly;
 pub use spin::Spin;

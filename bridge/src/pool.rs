@@ -14,7 +14,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod awaited;
 mod backoff;
+mod batch;
+mod batching;
 mod breaker;
 mod builder;
 mod cell;
@@ -27,7 +30,11 @@ mod errand;
 mod here;
 pub(crate) mod idle;
 mod kinds;
+mod line;
+mod lines;
+mod member;
 mod opening;
+mod outing;
 mod patrol;
 mod queue;
 mod record;
@@ -36,21 +43,26 @@ mod running;
 mod serve;
 mod session;
 mod sessions;
+mod signals;
 mod sizing;
 mod staff;
+mod stopping;
 mod submission;
+mod together;
 mod warm;
 mod watchdog;
 mod whereabouts;
 mod worker;
 
+pub use batch::{Batch, BatchedCall};
+pub use batching::{BatchLimits, Batching, ForBatch};
 pub use breaker::BreakerState;
 pub use builder::PoolBuilder;
 pub use here::{part_done, wait_for_reader};
 pub use running::RunningCall;
 pub use session::{Session, SessionKind};
+pub(crate) use signals::block_signals;
 pub use submission::Submission;
-pub(crate) use worker::block_signals;
 
 use self::core::Core;
 use crate::call::CallContext;
@@ -269,7 +281,7 @@ impl<S: 'static> Pool<S> {
         core.begin_shutdown();
         let still_running = core.wait_for_workers(limit);
         core.ending.give_up();
-        core.queue.clear();
+        core.clear();
         let calls = match still_running {
             0 => Vec::new(),
             _ => core.running_calls(),

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use pontoon_tests::client::Connection;
 use pontoon_tests::fixture::Fixture;
 use pontoon_tests::problem::problem;
 use serde_json::json;
@@ -196,4 +197,41 @@ fn several_locations_share_a_path_by_method() {
     let refused = server.request("PUT", "/users", &[], b"");
     problem(&refused, 405);
     assert_eq!(refused.header("allow"), Some("GET, QUERY, POST, HEAD"));
+}
+
+#[test]
+fn writes_that_wait_are_committed_together_and_each_is_answered_for_itself() {
+    let database = Database::new();
+    let (path, insert, rest) = INSERT;
+    let rest = format!("{rest}\nbatch = 32\nbusy_timeout = '30s'");
+    let server = database.serve(&[BY_ID, (path, insert, &rest)]);
+    let holder = rusqlite::Connection::open(database.path()).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let address = server.address();
+    std::thread::scope(|scope| {
+        // Two of each name: one of the two comes first.
+        let clients: Vec<_> = (0..24)
+            .map(|client| {
+                let name = client / 2;
+                scope.spawn(move || {
+                    let mut connection = Connection::open(address);
+                    let body = format!("name=user+{name}&email=x");
+                    connection.send_request("POST", "/users", &[FORM], body.as_bytes());
+                    connection.read_response("POST").status
+                })
+            })
+            .collect();
+        // While they wait for the lock, the pool's other thread reads.
+        assert_eq!(server.get("/users/1").status, 200);
+        holder.execute_batch("ROLLBACK").unwrap();
+        let mut statuses: Vec<_> = clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [[201; 12], [409; 12]].concat());
+    });
+    let count = "SELECT count(*) FROM users WHERE email = 'x'";
+    let count: i64 = holder.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 12);
 }

@@ -1,8 +1,9 @@
 use super::{Job, Mounted, Outcome};
-use crate::test_support::{PATIENCE, get};
-use crate::{Adapter, CallContext, Error, PathParams, Request, Response};
+use crate::test_support::{PATIENCE, ended, get};
+use crate::{Adapter, BatchLimits, CallContext, Error, PathParams, Request, Response};
 use pontoon_bridge::{EventLoop, Pool, PoolStats};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -123,4 +124,81 @@ fn after_half_a_response(leaves: bool) -> PoolStats {
 fn a_backend_that_fails_half_way_has_failed_unless_the_client_left() {
     assert_eq!(after_half_a_response(false).backend_failed, 1);
     assert_eq!(after_half_a_response(true).backend_failed, 0);
+}
+
+/// Answers each call with its path, together with the others; panics at `/panic`, after it has answered those
+/// before it.
+struct Together;
+
+impl Adapter for Together {
+    type Session = ();
+
+    fn open(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn call(&self, (): &mut (), request: Request, call: &CallContext) -> Outcome {
+        match request.uri().path() {
+            "/panic" => std::panic::resume_unwind(Box::new("on purpose")),
+            "/down" => Err(Error::bad_gateway("the backend is down")),
+            path => Ok(Response::text(format!("{path} {}", call.request_id()))),
+        }
+    }
+
+    fn batching(&self) -> Option<BatchLimits> {
+        Some(BatchLimits::of(10))
+    }
+}
+
+/// Says whether it was given back.
+struct Held(Arc<AtomicBool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn calls_that_run_together_keep_their_answers_their_places_and_their_verdicts() {
+    let pool = Pool::named("together").threads(1).build().unwrap();
+    let bound = Mounted::blocking(Together).bind(Some(&pool), &Arc::from("/together"));
+    let Some(super::Bound::Submit(bound)) = bound else {
+        unreachable!("a blocking adapter is submitted to")
+    };
+    // Until all wait.
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let blocker = pool.call(move |()| held.recv().is_err()).submit();
+    let paths = ["/a", "/down", "/b", "/panic", "/c"];
+    let calls = paths.map(|path| {
+        let given_back = Arc::new(AtomicBool::new(false));
+        let job = Job {
+            request: get(path),
+            params: PathParams::default(),
+            request_id: 7,
+            deadline: None,
+            is_shortened: false,
+            place: Some(Box::new(Held(Arc::clone(&given_back)))),
+        };
+        (bound.submit(job), given_back)
+    });
+    drop(hold);
+    assert!(ended(blocker).unwrap());
+    let ends = calls.map(|(call, given_back)| {
+        let end = ended(call);
+        assert!(given_back.load(SeqCst));
+        match end {
+            Ok(Ok(response)) => String::from_utf8(response.body().to_vec()).unwrap(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    });
+    let panicked = "the call panicked: on purpose";
+    assert_eq!(
+        ends,
+        ["/a 7", "the backend is down", "/b 7", panicked, panicked]
+    );
+    let stats = pool.stats();
+    assert_eq!((stats.backend_failed, stats.panicked), (1, 2));
+    assert_eq!((stats.completed, stats.in_flight), (6, 0));
 }

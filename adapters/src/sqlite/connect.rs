@@ -107,6 +107,11 @@ fn facts(statement: &Statement<'_>, config: &Sqlite) -> Result<Facts, Problem> {
         let message = "the query changes the database; remove `read_only` or change the query";
         return Err(problem("read_only", message));
     }
+    if reads_only && config.batch > 1 {
+        let message =
+            "the query only reads, and a batch is one transaction for writes; remove `batch`";
+        return Err(problem("batch", message));
+    }
     if let Some(name) = duplicate_column(statement) {
         let message =
             format!("two columns are called `{name}`; give one of them another name with AS");

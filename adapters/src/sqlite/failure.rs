@@ -19,6 +19,11 @@ pub(super) fn from_sqlite(error: rusqlite::Error) -> Error {
     shown.with_source(error)
 }
 
+/// What a call that nobody waits for ends with when it does not even run.
+pub(super) fn stopped() -> Error {
+    Error::unavailable(STOPPED)
+}
+
 /// Whether the database is merely in use by somebody else.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
@@ -37,7 +42,7 @@ fn from_code(failure: &ffi::Error) -> Error {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             Error::unavailable("the database is busy with another write; try again")
         }
-        ErrorCode::OperationInterrupted => Error::unavailable(STOPPED),
+        ErrorCode::OperationInterrupted => stopped(),
         ErrorCode::DatabaseCorrupt
         | ErrorCode::NotADatabase
         | ErrorCode::CannotOpen

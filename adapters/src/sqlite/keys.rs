@@ -8,7 +8,7 @@ use crate::mount::Mounted;
 use crate::registry::{AdapterSpec, Kind};
 use crate::settings::{KeySpec, Settings};
 
-use super::{JournalMode, Rows, Sqlite};
+use super::{JournalMode, MAX_BATCH, Rows, Sqlite};
 
 const KEYS: &[KeySpec] = &[
     KeySpec::required(
@@ -60,6 +60,12 @@ const KEYS: &[KeySpec] = &[
         "64MiB",
         "the largest response body; a larger answer is a 500",
     ),
+    KeySpec::with_default(
+        "batch",
+        "number",
+        "1",
+        "how many calls that wait are written in one transaction, 1 to 4096; each has its own answer",
+    ),
 ];
 
 /// How a config file mounts it.
@@ -99,6 +105,7 @@ struct Optional {
     read_only: Option<bool>,
     journal_mode: Option<JournalMode>,
     max_response_bytes: Option<usize>,
+    batch: Option<i64>,
 }
 
 impl Optional {
@@ -121,6 +128,7 @@ impl Optional {
                 modes.find(|mode| mode.name() == name)
             }),
             max_response_bytes: max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            batch: settings.integer("batch", 1..=MAX_BATCH as i64),
         }
     }
 
@@ -134,7 +142,10 @@ impl Optional {
         adapter.max_response_bytes = self
             .max_response_bytes
             .unwrap_or(adapter.max_response_bytes);
-        adapter
+        match self.batch.map(usize::try_from) {
+            Some(Ok(batch)) => adapter.batch(batch),
+            _ => adapter,
+        }
     }
 }
 
@@ -161,6 +172,8 @@ mod tests {
             journal_mode = "wal"
             max_response = "2KiB"
         "#;
+        let query = "query = 'DELETE FROM users'\nbatch = 64";
+        assert_eq!(read(&database, query).unwrap().batch, 64);
         let adapter = read(&database, rest).unwrap();
         assert_eq!(adapter.query, "SELECT id FROM users");
         assert_eq!(adapter.rows, Rows::Object);
@@ -179,7 +192,7 @@ mod tests {
         assert_eq!(adapter.rows, Rows::Array);
         assert_eq!(adapter.changes, StatusCode::OK);
         assert_eq!(adapter.busy_timeout, Duration::from_secs(5));
-        assert_eq!(adapter.max_response_bytes, 64 << 20);
+        assert_eq!((adapter.max_response_bytes, adapter.batch), (64 << 20, 1));
         assert_eq!((adapter.no_rows, adapter.journal_mode), (None, None));
     }
 
@@ -188,6 +201,19 @@ mod tests {
         let errors = read(&Database::new(), "query = 'SELEC 1'").unwrap_err();
         assert!(errors.contains("syntax error"), "{errors}");
         assert!(errors.contains("query"), "{errors}");
+    }
+
+    #[test]
+    fn a_batch_has_bounds_and_is_for_writes() {
+        let database = Database::new();
+        for batch in ["0", "4097", "'all'"] {
+            let rest = format!("query = 'DELETE FROM users'\nbatch = {batch}");
+            let errors = read(&database, &rest).unwrap_err();
+            assert!(errors.contains("1 to 4096"), "{errors}");
+        }
+        let errors = read(&database, "query = 'SELECT 1'\nbatch = 2").unwrap_err();
+        assert!(errors.contains("only reads"), "{errors}");
+        assert!(read(&database, "query = 'SELECT 1'\nbatch = 1").is_ok());
     }
 
     #[test]

@@ -48,24 +48,12 @@ impl Session {
         request: &Request,
         call: &CallContext,
     ) -> Result<Response, Error> {
-        let Connected {
-            connection,
-            watch,
-            facts,
-        } = &self.connected;
-        if !facts.reads_only && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Err(Error::method_not_allowed(&METHODS_THAT_WRITE));
-        }
-        let watching = watch.begin(call, connection);
-        let work = Work {
-            config,
-            connection,
-            watch,
-            facts,
-        };
-        let outcome = work.run(request, call, &mut self.columns);
+        let (work, columns) = self.work(config);
+        work.check_method(request)?;
+        let watching = work.watch.begin(call, work.connection);
+        let outcome = work.run(request, call, columns);
         drop(watching);
-        if connection.is_autocommit() {
+        if self.connection().is_autocommit() {
             return outcome;
         }
         // Whatever left a transaction open: nobody else may go on in it.
@@ -73,6 +61,26 @@ impl Session {
             Error::internal("the statement left a transaction open; it is rolled back")
         });
         Err(error.breaking_session())
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connected.connection
+    }
+
+    /// What calls need, and the columns of their answers.
+    pub(super) fn work<'a>(&'a mut self, config: &'a Sqlite) -> (Work<'a>, &'a mut Columns) {
+        let Connected {
+            connection,
+            watch,
+            facts,
+        } = &self.connected;
+        let work = Work {
+            config,
+            connection,
+            watch,
+            facts,
+        };
+        (work, &mut self.columns)
     }
 
     pub(super) fn check(&mut self, config: &Sqlite) -> Result<(), Error> {
@@ -93,14 +101,41 @@ impl Session {
 }
 
 /// What one call needs.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     config: &'a Sqlite,
     connection: &'a Connection,
     watch: &'a Watch,
     facts: &'a Facts,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    pub(super) fn connection(&self) -> &'a Connection {
+        self.connection
+    }
+
+    pub(super) fn watch(&self) -> &'a Watch {
+        self.watch
+    }
+
+    fn check_method(&self, request: &Request) -> Result<(), Error> {
+        if !self.facts.reads_only && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(Error::method_not_allowed(&METHODS_THAT_WRITE));
+        }
+        Ok(())
+    }
+
+    /// Runs the statement in a transaction that is there already.
+    pub(super) fn in_transaction(
+        &self,
+        request: &Request,
+        call: &CallContext,
+        columns: &mut Columns,
+    ) -> Result<Response, Error> {
+        self.check_method(request)?;
+        let _watching = self.watch.begin(call, self.connection);
+        self.execute(request, call, columns)
+    }
+
     fn run(
         &self,
         request: &Request,

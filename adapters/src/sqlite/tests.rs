@@ -1,6 +1,7 @@
 //! The adapter against real database files.
 
 mod answers;
+mod batches;
 mod changes;
 mod config;
 mod stopping;

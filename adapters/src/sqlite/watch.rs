@@ -33,8 +33,18 @@ pub(super) struct Watch {
 
 #[derive(Debug, Default)]
 struct Watched {
-    call: Option<CallContext>,
+    callers: Callers,
     waited_for_locks: Duration,
+}
+
+/// For whom SQLite works.
+#[derive(Debug, Default)]
+enum Callers {
+    #[default]
+    Nobody,
+    One(CallContext),
+    /// For as long as any of them waits.
+    Any(Vec<CallContext>),
 }
 
 /// The call is watched for as long as this lives.
@@ -67,16 +77,25 @@ impl Watch {
 
     /// From now on the hooks look at this call.
     pub(super) fn begin(&self, call: &CallContext, connection: &Connection) -> Watching<'_> {
-        let call = Some(call.clone());
-        *self.lock() = Watched {
-            call,
-            waited_for_locks: Duration::ZERO,
-        };
+        self.watch(Callers::One(call.clone()));
         // All on one thread: the hooks run inside of calls into SQLite.
         let row_id = connection.last_insert_rowid();
         self.row_id_before.store(row_id, Ordering::Relaxed);
         self.same_row_id_inserted.store(false, Ordering::Relaxed);
         Watching(self)
+    }
+
+    /// From now on the hooks look at these calls: what is done for all of them stops when nobody waits any more.
+    pub(super) fn begin_any(&self, calls: Vec<CallContext>) -> Watching<'_> {
+        self.watch(Callers::Any(calls));
+        Watching(self)
+    }
+
+    fn watch(&self, callers: Callers) {
+        *self.lock() = Watched {
+            callers,
+            waited_for_locks: Duration::ZERO,
+        };
     }
 
     /// The row that the watched call inserted. SQLite itself goes on reporting the one of an
@@ -111,12 +130,28 @@ impl Watch {
 
 impl Watched {
     fn must_stop(&self) -> bool {
-        self.call.as_ref().is_some_and(CallContext::is_cancelled)
+        match &self.callers {
+            Callers::Nobody => false,
+            Callers::One(call) => call.is_cancelled(),
+            Callers::Any(calls) => calls.iter().all(CallContext::is_cancelled),
+        }
+    }
+
+    /// How long anybody will wait; `None` without an end.
+    fn remaining(&self) -> Option<Duration> {
+        match &self.callers {
+            Callers::Nobody => None,
+            Callers::One(call) => call.remaining(),
+            Callers::Any(calls) => {
+                let all: Option<Vec<_>> = calls.iter().map(CallContext::remaining).collect();
+                all?.into_iter().max()
+            }
+        }
     }
 
     fn pause(&mut self, tries: i32, busy_timeout: Duration) -> Option<Duration> {
         let mut left = busy_timeout.saturating_sub(self.waited_for_locks);
-        if let Some(remaining) = self.call.as_ref().and_then(CallContext::remaining) {
+        if let Some(remaining) = self.remaining() {
             left = left.min(remaining);
         }
         if left.is_zero() || self.must_stop() {

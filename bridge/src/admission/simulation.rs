@@ -106,7 +106,10 @@ impl World {
             }
             ends.offered += 1;
             let left = (at + DEADLINE).saturating_sub(self.now);
-            match self.admission.enter(Some(left), &self.typical) {
+            match self
+                .admission
+                .enter(Some(left), &self.typical, Duration::ZERO)
+            {
                 Ok(_) => self.queue.push_back(at),
                 Err(_) => ends.at_the_door += 1,
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// For a location of which nothing is known.
 fn enter(admission: &Admission, time_left: Option<Duration>) -> Result<u64, Refusal> {
-    admission.enter(time_left, &Typical::default())
+    admission.enter(time_left, &Typical::default(), Duration::ZERO)
 }
 
 const fn ms(ms: u64) -> Duration {
@@ -75,7 +75,7 @@ fn who_would_be_late_is_refused_at_the_door() {
     // 10 wait: 11 × 10 ms / 2, and 10 ms for the call itself, or less if its location is quicker.
     let typical = Typical::default();
     typical.learn(ms(10));
-    let mine = |left| admission.enter(Some(left), &typical);
+    let mine = |left| admission.enter(Some(left), &typical, Duration::ZERO);
     assert_eq!(mine(ms(64)), Err(Refusal::TooLate { wait: ms(55) }));
     assert!(mine(ms(66)).is_ok());
     assert_eq!(enter(ms(59)), Err(Refusal::TooLate { wait: ms(60) }));

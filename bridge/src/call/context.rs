@@ -91,8 +91,8 @@ impl CallContext {
     /// # Errors
     ///
     /// The outcome comes back if the caller has left, if there was an outcome before, if `T` is another
-    /// type, or if the call is of a kind that has one outcome at its end only
-    /// ([`submit_to`](crate::Submission::submit_to), a [`Completer`](crate::Completer)'s, a
+    /// type, or if the call is of a kind that has one outcome at its end only (one of a
+    /// [batch](crate::Pool::batching), [`submit_to`](crate::Submission::submit_to), a [`Completer`](crate::Completer)'s, a
     /// [detached](Self::detached) one).
     pub fn answer<T: Send + 'static>(&self, outcome: T) -> Result<(), T> {
         let mut outcome = Some(outcome);

@@ -6,6 +6,7 @@ use super::breaker::Breaker;
 use super::core::Core;
 use super::counters::Counters;
 use super::kinds::Kinds;
+use super::lines::Lines;
 use super::patrol::patrol;
 use super::reserve::Reserve;
 use super::serve::Bound;
@@ -372,6 +373,7 @@ impl<S: 'static> PoolBuilder<S> {
             reserve: Reserve::new(at_start).into(),
             staff: Staff::new(at_start, self.spare()),
             kinds: Kinds::default(),
+            lines: Lines::default(),
             current: self.interrupts_stuck.then(current),
             watchdog,
             ending: Ending::new(workers).into(),

@@ -1,24 +1,21 @@
 //! A call of a pool that somebody may await, in one allocation: link, state, work and outcome.
 
+use super::awaited::Awaited;
 use super::core::Core;
 use super::here;
-use super::serve::{Around, Bound, CallerSpan, Clock, Outcome, Unrun, serve_in};
+use super::serve::{Around, Bound, CallerSpan, Clock, Unrun, serve_in};
 use super::session::Session;
-use super::worker::{Interrupter, Job, Worker};
+use super::stopping::{Interrupter, Stoppable, Stopping};
+use super::worker::{Job, Worker};
 use crate::call::{
-    CallCell, CallContext, Cancellation, Closed, Finished, Home, Left, Posts, Refused, Slot, settle,
+    CallCell, CallContext, Cancellation, Finished, Home, Left, Posts, Refused, Slot, settle,
 };
-use crate::error::CallError;
 use crate::inbox::chain::Pushed;
 use crate::inbox::envelope::{Header, Shared};
 use crate::quiet::drop_quietly;
 use crate::visits::Tended;
-use crossbeam_utils::atomic::AtomicCell;
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Instant;
@@ -33,11 +30,7 @@ pub(crate) struct Cell<S, T, F> {
     tag: u64,
     bound: Arc<Bound<S>>,
     span: CallerSpan,
-    /// While the work runs, for whoever takes it first: the watchdog, or the worker when it is done.
-    interrupter: AtomicCell<Option<Interrupter>>,
-    /// It is to stop although its caller did not leave: it is stuck, or nobody wants what it does after
-    /// its outcome.
-    is_told_to_stop: AtomicBool,
+    stopping: Stopping,
 }
 
 // SAFETY: `Cell` is `repr(C)`, its header comes first and is made for `Arc<Self>` in `new`; the only
@@ -78,44 +71,13 @@ where
             tag,
             bound,
             span,
-            interrupter: AtomicCell::new(None),
-            is_told_to_stop: AtomicBool::new(false),
-        }
-    }
-
-    /// Gives the place back, then the outcome: whoever is woken finds room. `None` when nobody
-    /// waited any more, or had an outcome before.
-    fn finish(
-        self: Arc<Self>,
-        result: Outcome<T>,
-        started: Instant,
-        ended: Instant,
-        posts: &mut Posts,
-    ) -> Option<Pushed> {
-        self.bound.core.admission.leave();
-        let finished = Finished {
-            result,
-            started,
-            ended,
-        };
-        match self.slot.complete(finished, |home| posts.keep(home)) {
-            Ok(owed) => Some(settle(self, owed)),
-            Err(Refused::Late(late)) => {
-                self.bound.core.counters.late.add();
-                drop_quietly(late);
-                None
-            }
-            Err(Refused::Second(unused)) => {
-                // The work answered before it ended.
-                drop_quietly(unused);
-                None
-            }
+            stopping: Stopping::default(),
         }
     }
 
     fn interrupt_later(self: &Arc<Self>) {
-        let job = Arc::clone(self) as Arc<dyn Job>;
-        self.bound.core.watchdog.interrupt(job);
+        let call = Arc::clone(self) as Arc<dyn Stoppable>;
+        self.bound.core.watchdog.interrupt(call);
     }
 }
 
@@ -127,29 +89,16 @@ where
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
     fn before(&self, session: &mut Session<S>) -> thread::Result<bool> {
-        let make = || self.bound.kind.interrupter_of(session.get());
-        let Some(interrupter) = catch_unwind(AssertUnwindSafe(make))? else {
-            return Ok(false);
-        };
-        self.interrupter.store(Some(Box::new(interrupter)));
-        // Either the watchdog, which was asked after CLOSED (or the order to stop) was set, comes to an interrupter, or it
-        // came before: then the swap in this store read from the one in its `take`, and CLOSED is
-        // seen here.
-        if self.is_cancelled() {
-            // The caller left, or the order came, before there was anything to interrupt with: ask again.
-            self.interrupt_later();
-        }
-        Ok(true)
+        self.stopping.begin(
+            &self.bound.kind,
+            session,
+            || self.is_cancelled(),
+            || self.interrupt_later(),
+        )
     }
 
     fn after(&self, session: &mut Session<S>) {
-        let unused = self.interrupter.take();
-        if unused.is_none() {
-            // The watchdog took it: its cancel may still be on the way and would hit the next
-            // call.
-            session.discard();
-        }
-        drop_quietly(unused);
+        self.stopping.end(session);
     }
 }
 
@@ -165,20 +114,12 @@ where
             return;
         };
         let started = worker.now();
-        worker.begins_job(&self.bound, &self, self.tag, started);
+        worker.begins_stoppable(&self.bound, &self, self.tag, started);
         let verdict = self
             .bound
             .judge(Some(self.submitted), self.deadline, started);
         if let Err(Unrun(error)) = verdict {
-            drop_quietly(work);
-            core.call_was_not_run(self.submitted);
-            let counter = core.counters.of_unrun(&error);
-            let pushed = self.finish(Err(Box::new(error)), started, started, &mut worker.posts);
-            if pushed.is_some() {
-                // Otherwise the caller has left by itself, and was counted then.
-                counter.add();
-            }
-            return;
+            return self.finish_unrun(core, work, error, started, &mut worker.posts);
         }
         let context = CallContext::new(Arc::clone(&self) as Arc<dyn Cancellation>, self.deadline);
         let (result, ended) = serve_in(
@@ -205,32 +146,59 @@ where
     }
 
     fn shut_down(self: Arc<Self>) {
-        let Some(work) = self.slot.start() else {
-            self.bound.core.queue.husk_removed();
-            return;
-        };
-        drop_quietly(work);
-        let now = Instant::now();
-        self.finish(
-            Err(Box::new(CallError::ShutDown)),
-            now,
-            now,
-            &mut Posts::default(),
-        );
+        if let Err(husk) = self.finish_shut_down() {
+            husk.bound.core.queue.husk_removed();
+        }
     }
 
     fn is_husk(&self) -> bool {
         self.slot.is_closed()
     }
+}
 
+impl<S, T, F> Stoppable for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: Send + 'static,
+{
     fn take_interrupter(&self) -> Option<Interrupter> {
-        // There only while the call runs: the worker takes it back when the call returns.
-        self.interrupter.take()
+        self.stopping.take_interrupter()
     }
 
     fn tell_to_stop(&self) {
-        // Relaxed: a hint for code that looks.
-        self.is_told_to_stop.store(true, Relaxed);
+        self.stopping.tell();
+    }
+}
+
+impl<S, T, F> Awaited<T> for Cell<S, T, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    type Input = F;
+
+    fn core(&self) -> &Core {
+        &self.bound.core
+    }
+
+    fn slot(&self) -> &Slot<F, Finished<T>, Home> {
+        &self.slot
+    }
+
+    fn submitted(&self) -> Instant {
+        self.submitted
+    }
+
+    fn was_left_running(self: Arc<Self>) {
+        if self.bound.kind.is_interruptible() {
+            self.interrupt_later();
+        }
+    }
+
+    fn was_left_queued(&self) {
+        self.bound.core.queue.husk_left_behind();
     }
 }
 
@@ -249,31 +217,7 @@ where
     }
 
     fn leave(self: Arc<Self>, expired: bool) -> Left<T> {
-        let core = &self.bound.core;
-        let closed = self.slot.close();
-        if !matches!(closed, Closed::Done(_)) {
-            if expired {
-                core.counters.expired.add()
-            } else {
-                core.counters.cancelled.add()
-            }
-        }
-        match closed {
-            Closed::Done(finished) => Left::Done(finished),
-            Closed::Running => {
-                if self.bound.kind.is_interruptible() {
-                    self.interrupt_later();
-                }
-                Left::Running
-            }
-            Closed::Queued(work) => {
-                drop_quietly(work);
-                core.queue.husk_left_behind();
-                core.call_was_not_run(self.submitted);
-                core.admission.leave();
-                Left::Queued
-            }
-        }
+        self.give_up(expired)
     }
 }
 
@@ -284,8 +228,7 @@ where
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
     fn is_cancelled(&self) -> bool {
-        // Relaxed: a hint for code that looks.
-        self.slot.is_closed() || self.is_told_to_stop.load(Relaxed)
+        self.slot.is_closed() || self.stopping.is_told()
     }
 
     fn answer(self: Arc<Self>, outcome: &mut dyn Any) -> bool {
@@ -324,7 +267,7 @@ where
     }
 
     fn stop(self: Arc<Self>) {
-        Job::tell_to_stop(&*self);
+        Stoppable::tell_to_stop(&*self);
         if self.bound.kind.is_interruptible() {
             self.interrupt_later();
         }

@@ -5,12 +5,14 @@ use super::counters::Counters;
 use super::ending::Ending;
 use super::idle::Idle;
 use super::kinds::Kinds;
+use super::lines::Lines;
 use super::queue::Queue;
 use super::record::{Record, Running};
 use super::reserve::Reserve;
 use super::running::RunningCall;
 use super::sessions::SessionLimits;
 use super::staff::Staff;
+use super::stopping::Stoppable;
 use super::warm::Warm;
 use super::watchdog::Watchdog;
 use super::worker::Job;
@@ -30,8 +32,8 @@ use std::time::{Duration, Instant};
 /// A call that takes at least this long is learnt from by itself; of shorter ones, one stands for several.
 pub(super) const LONG_CALL: Duration = Duration::from_micros(10);
 
-/// The call that a worker runs.
-type Current = Mutex<Option<Arc<dyn Job>>>;
+/// What a worker runs.
+type Current = Mutex<Option<Arc<dyn Stoppable>>>;
 
 /// What workers, callers and handles share.
 pub(crate) struct Core {
@@ -55,6 +57,7 @@ pub(crate) struct Core {
     pub(super) reserve: CachePadded<Reserve<Thread>>,
     pub(super) staff: Staff,
     pub(super) kinds: Kinds,
+    pub(super) lines: Lines,
     /// The call that each worker runs, if stuck ones are to be told to stop. Locked for a clone or a
     /// store.
     pub(super) current: Option<Vec<Current>>,
@@ -116,8 +119,14 @@ impl Core {
     pub(super) fn queue_up(&self, job: Arc<dyn Job>) {
         self.queue.add(job);
         if self.ending.nobody_comes() {
-            self.queue.clear();
+            self.clear();
         }
+    }
+
+    /// Ends everything that waits with `ShutDown`.
+    pub(super) fn clear(&self) {
+        self.queue.clear();
+        self.lines.clear();
     }
 
     /// Workers that do not stand idle, and are not stuck.
@@ -132,12 +141,16 @@ impl Core {
     }
 
     /// Makes a call reachable for as long as a worker runs it, or no longer.
-    pub(super) fn set_current(&self, worker: usize, job: impl FnOnce() -> Option<Arc<dyn Job>>) {
+    pub(super) fn set_current(
+        &self,
+        worker: usize,
+        what: impl FnOnce() -> Option<Arc<dyn Stoppable>>,
+    ) {
         if let Some(current) = &self.current {
             let mut current = current[worker]
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            let before = std::mem::replace(&mut *current, job());
+            let before = std::mem::replace(&mut *current, what());
             drop(current);
             // It may be the last owner of what the caller gave.
             drop_quietly(before);
@@ -150,15 +163,15 @@ impl Core {
         let current = current[worker]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let job = current.clone();
+        let what = current.clone();
         drop(current);
         // A call is put there before the record says that it runs, and taken away after, so this one
         // is meant if the record has not changed.
-        if let Some(job) = job
+        if let Some(what) = what
             && self.counters.of(worker).running().as_ref() == Some(running)
         {
-            job.tell_to_stop();
-            self.watchdog.interrupt(job);
+            what.tell_to_stop();
+            self.watchdog.interrupt(what);
         }
     }
 
@@ -213,7 +226,7 @@ impl Core {
 
     pub(super) fn worker_ended(&self) {
         if self.ending.worker_ended() {
-            self.queue.clear();
+            self.clear();
         }
         drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.worker_ended.notify_all();

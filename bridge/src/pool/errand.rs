@@ -4,7 +4,7 @@
 use super::core::Core;
 use super::serve::{Bound, CallerSpan, Clock, Outcome, Plain, Unrun, serve_in};
 use super::session::Session;
-use super::worker::{Interrupter, Job, Worker};
+use super::worker::{Job, Worker};
 use crate::call::{CallContext, Posts};
 use crate::error::CallError;
 use crate::inbox::Mailbox;
@@ -195,9 +195,5 @@ where
 
     fn is_husk(&self) -> bool {
         false
-    }
-
-    fn take_interrupter(&self) -> Option<Interrupter> {
-        None
     }
 }

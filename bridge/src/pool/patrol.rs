@@ -12,10 +12,10 @@
 use super::core::Core;
 use super::eintr;
 use super::record::Running;
+use super::signals::block_signals;
 use super::sizing::{self, Sizing};
 use super::watchdog::HOOK_THREADS;
 use super::whereabouts::Whereabouts;
-use super::worker::block_signals;
 use crate::quiet::{drop_quietly, run_quietly};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::convert::Infallible;

@@ -13,7 +13,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A session kind in one pool: what each call needs of both.
 pub(crate) struct Bound<S> {
@@ -57,9 +57,35 @@ impl<S: 'static> Bound<S> {
         let verdict = core
             .admission
             .judge(submitted, deadline, now, &self.typical);
-        verdict.map_err(|unwanted| match unwanted {
-            Unwanted::Expired => Unrun(CallError::DeadlineExceeded { running: false }),
-            Unwanted::Refused(refusal) => Unrun(CallError::Rejected(core.refused(refusal))),
+        verdict.map_err(|unwanted| self.unrun(unwanted))
+    }
+
+    /// As [`judge`](Self::judge), for a call that may have had to wait for a batch before its own to end.
+    pub(super) fn judge_of_line(
+        &self,
+        submitted: Instant,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), Unrun> {
+        let fine_wait = self.fine_wait_in_line();
+        let times = (Some(submitted), deadline);
+        let verdict = self
+            .core
+            .admission
+            .judge_with(times, now, &self.typical, fine_wait);
+        verdict.map_err(|unwanted| self.unrun(unwanted))
+    }
+
+    /// How long a call may wait for a batch without being a sign of overload: for the one before its own to
+    /// end, and for as long again.
+    pub(super) fn fine_wait_in_line(&self) -> Duration {
+        self.typical.get().saturating_mul(2)
+    }
+
+    fn unrun(&self, unwanted: Unwanted) -> Unrun {
+        Unrun(match unwanted {
+            Unwanted::Expired => CallError::DeadlineExceeded { running: false },
+            Unwanted::Refused(refusal) => CallError::Rejected(self.core.refused(refusal)),
         })
     }
 }
@@ -101,7 +127,7 @@ pub(super) struct Plain;
 impl<S> Around<S> for Plain {}
 
 /// How a call ended, and when, if anybody wants to know; and what that says of the backend, if anything.
-type Served<T> = (Outcome<T>, Instant, Option<Ended>);
+pub(super) type Served<T> = (Outcome<T>, Instant, Option<Ended>);
 
 /// A call's outcome on its way: an error is rare, and boxed so that it does not make every outcome large.
 pub(super) type Outcome<T> = Result<T, Box<CallError>>;
@@ -156,7 +182,7 @@ fn serve<S: 'static, T>(
 }
 
 /// Counts a call by what its end says of the backend, and tells the breaker what it must know.
-fn count(core: &Core, worker: &Worker, episode: Episode, verdict: Option<Ended>) {
+pub(super) fn count(core: &Core, worker: &Worker, episode: Episode, verdict: Option<Ended>) {
     let is_probe = episode.state == BreakerState::HalfOpen;
     let Some(verdict) = verdict else { return };
     match verdict {
@@ -214,10 +240,18 @@ impl CallerSpan {
         let span = tracing::Span::current();
         Self((!span.is_none()).then(|| Box::new(span)))
     }
+
+    /// That of what belongs to no caller.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn enter(&self) -> Option<tracing::span::Entered<'_>> {
+        self.0.as_ref().map(|span| span.enter())
+    }
 }
 
-/// As [`serve`], in the caller's span, and counted. `serve` lets no panic of the library out; one of a log
-/// subscriber must not cost the call its outcome either.
+/// As [`serve`], in the caller's span, and counted.
 pub(super) fn serve_in<S: 'static, T>(
     span: &CallerSpan,
     bound: &Arc<Bound<S>>,
@@ -228,16 +262,29 @@ pub(super) fn serve_in<S: 'static, T>(
 ) -> (Outcome<T>, Instant) {
     let core = &*bound.core;
     let episode = core.breaker.episode();
+    let (result, ended, verdict) = serve_guarded(span, bound, worker, time, around, work);
+    count(core, worker, episode, verdict);
+    (result, ended)
+}
+
+/// As [`serve`], in the caller's span. `serve` lets no panic of the library out; one of a log subscriber must
+/// not cost the call its outcome either.
+pub(super) fn serve_guarded<S: 'static, T>(
+    span: &CallerSpan,
+    bound: &Arc<Bound<S>>,
+    worker: &mut Worker,
+    time: (Instant, Clock),
+    around: &impl Around<S>,
+    work: impl FnOnce(&mut Session<S>) -> T,
+) -> Served<T> {
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let _in_the_request = span.0.as_ref().map(|span| span.enter());
+        let _in_the_request = span.enter();
         serve(bound, worker, time, around, work)
     }));
-    let (result, ended, verdict) = served.unwrap_or_else(|panic| {
+    served.unwrap_or_else(|panic| {
         let message = panic_message(&*panic);
         drop_quietly(panic);
         let panicked = Err(Box::new(CallError::Panicked { message }));
         (panicked, Instant::now(), Some(Ended::NoMatter))
-    });
-    count(core, worker, episode, verdict);
-    (result, ended)
+    })
 }

@@ -47,6 +47,7 @@ impl Core {
     /// Counts a worker as stuck: a spare one comes in for it, if there is one left.
     pub(super) fn is_stuck(&self, worker: usize) {
         self.mark(worker, true);
+        self.lines.worker_is_stuck(worker);
     }
 
     /// A worker's call has returned after all.

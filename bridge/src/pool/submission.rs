@@ -1,8 +1,10 @@
 //! A call that is described but not yet submitted.
 
+use super::batching::ForBatch;
 use super::cell::Cell;
 use super::core::Core;
 use super::errand::Errand;
+use super::member::{Cargo, Member};
 use super::serve::CallerSpan;
 use super::worker::Job;
 use super::{Pool, Session};
@@ -14,6 +16,7 @@ use crate::inbox::Inbox;
 use crate::visits::Tended;
 use std::fmt;
 use std::future::IntoFuture;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,15 +71,17 @@ impl<'pool, S: 'static, F> Submission<'pool, S, F> {
     }
 }
 
-impl<S, T, F> Submission<'_, S, F>
-where
-    S: 'static,
-    T: Send + 'static,
-    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
-{
-    /// Submits the call. It is under way from now on; when the pool is full or shutting down, or its
-    /// breaker is open, the returned call is refused already.
-    pub fn submit(self) -> Call<T> {
+/// What a call takes along through the door.
+struct Entrance {
+    span: CallerSpan,
+    here: Option<Rc<event_loop::Local>>,
+    submitted: Instant,
+}
+
+impl<S: 'static, F> Submission<'_, S, F> {
+    /// Takes a place for a call that somebody awaits. A wait of up to `fine_wait` is no sign of overload.
+    #[inline]
+    fn enter(&self, fine_wait: Duration) -> Result<Entrance, SubmitError> {
         let core = self.pool.core();
         // A subscriber's panic must not cost a place.
         let span = CallerSpan::current();
@@ -89,9 +94,33 @@ where
         let time_left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(submitted));
-        if let Err(refused) = core.enter(time_left, &self.pool.bound.typical) {
-            return Call::refused(refused);
-        }
+        core.enter(time_left, &self.pool.bound.typical, fine_wait)?;
+        Ok(Entrance {
+            span,
+            here,
+            submitted,
+        })
+    }
+}
+
+impl<S, T, F> Submission<'_, S, F>
+where
+    S: 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
+{
+    /// Submits the call. It is under way from now on; when the pool is full or shutting down, or its
+    /// breaker is open, the returned call is refused already.
+    pub fn submit(self) -> Call<T> {
+        let core = self.pool.core();
+        let Entrance {
+            span,
+            here,
+            submitted,
+        } = match self.enter(Duration::ZERO) {
+            Ok(entrance) => entrance,
+            Err(refused) => return Call::refused(refused),
+        };
         let bound = Arc::clone(&self.pool.bound);
         let cell = Arc::new(Cell::new(
             bound,
@@ -102,10 +131,7 @@ where
             self.work,
         ));
         core.queue_up(Arc::clone(&cell) as Arc<dyn Job>);
-        match here {
-            Some(here) => here.look_after(core),
-            None => core.work_was_queued(),
-        }
+        core.see_to_queue(here);
         Call::pending(cell, submitted, self.deadline.map(Expiry::new))
     }
 
@@ -154,7 +180,7 @@ where
             .deadline
             .zip(asked)
             .map(|(deadline, now)| deadline.saturating_duration_since(now));
-        let earlier = core.enter(time_left, &self.pool.bound.typical)?;
+        let earlier = core.enter(time_left, &self.pool.bound.typical, Duration::ZERO)?;
         // Of short calls, whose queue hardly ever stands, one stands for several.
         let is_timed = || core.takes_long() || earlier.is_multiple_of(CALLS_PER_TIMED_WAIT);
         let submitted = asked.or_else(|| is_timed().then(Instant::now));
@@ -168,9 +194,51 @@ where
     }
 }
 
+impl<S, I, T> Submission<'_, S, ForBatch<'_, S, I, T>>
+where
+    S: 'static,
+    I: Send + 'static,
+    T: Send + 'static,
+{
+    /// Submits the call. It is under way from now on; when the pool is full or shutting down, or its
+    /// breaker is open, the returned call is refused already.
+    pub fn submit(self) -> Call<T> {
+        let core = self.pool.core();
+        let Entrance {
+            span,
+            here,
+            submitted,
+        } = match self.enter(self.pool.bound.fine_wait_in_line()) {
+            Ok(entrance) => entrance,
+            Err(refused) => return Call::refused(refused),
+        };
+        let ForBatch { line, input } = self.work;
+        let cargo = Cargo { input, span };
+        let times = (submitted, self.deadline);
+        let member = Arc::new(Member::new(Arc::clone(line), times, self.tag, cargo));
+        if line.add(Arc::clone(&member)) {
+            core.see_to_queue(here);
+        }
+        Call::pending(member, submitted, self.deadline.map(Expiry::new))
+    }
+}
+
 impl Core {
+    /// Something was queued: sees to it that a worker comes for it.
+    fn see_to_queue(self: &Arc<Self>, here: Option<Rc<event_loop::Local>>) {
+        match here {
+            Some(here) => here.look_after(self),
+            None => self.work_was_queued(),
+        }
+    }
+
     /// Takes a place, or says why there is none; how many calls were let in before.
-    fn enter(&self, time_left: Option<Duration>, typical: &Typical) -> Result<u64, SubmitError> {
+    fn enter(
+        &self,
+        time_left: Option<Duration>,
+        typical: &Typical,
+        fine_wait: Duration,
+    ) -> Result<u64, SubmitError> {
         let refused = if self.is_shutting_down() {
             SubmitError::ShuttingDown {
                 pool: self.name.clone(),
@@ -178,7 +246,7 @@ impl Core {
         } else if let Err(broken) = self.pass_breaker() {
             broken
         } else {
-            match self.admission.enter(time_left, typical) {
+            match self.admission.enter(time_left, typical, fine_wait) {
                 Ok(earlier) => return Ok(earlier),
                 Err(refusal) => {
                     self.call_was_not_sent();
@@ -197,7 +265,21 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Session<S>, &CallContext) -> T + Send + 'static,
 {
-    type Output = Result<T, crate::CallError>;
+    type Output = Result<T, CallError>;
+    type IntoFuture = Call<T>;
+
+    fn into_future(self) -> Call<T> {
+        self.submit()
+    }
+}
+
+impl<S, I, T> IntoFuture for Submission<'_, S, ForBatch<'_, S, I, T>>
+where
+    S: 'static,
+    I: Send + 'static,
+    T: Send + 'static,
+{
+    type Output = Result<T, CallError>;
     type IntoFuture = Call<T>;
 
     fn into_future(self) -> Call<T> {

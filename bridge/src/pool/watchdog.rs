@@ -1,7 +1,8 @@
 //! The pool's watchdog: threads that run interrupt hooks, so that neither a loop nor a worker waits for
 //! them, and the [patrol](super::patrol).
 
-use super::worker::{Job, block_signals};
+use super::signals::block_signals;
+use super::stopping::Stoppable;
 use crate::quiet::drop_quietly;
 use crate::stats::nanos;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -17,8 +18,8 @@ pub(super) const HOOK_THREADS: usize = 2;
 
 /// Where interrupts are asked for; any thread, never blocks.
 pub(crate) struct Watchdog {
-    requests: Sender<Arc<dyn Job>>,
-    interrupts: Receiver<Arc<dyn Job>>,
+    requests: Sender<Arc<dyn Stoppable>>,
+    interrupts: Receiver<Arc<dyn Stoppable>>,
     hooks: Arc<[Hook; HOOK_THREADS]>,
     /// The patrol ends when it is gone.
     _ended: Sender<Infallible>,
@@ -46,9 +47,9 @@ impl Watchdog {
         move || run_hooks(&interrupts, &hooks[index])
     }
 
-    /// Has the running call interrupted soon.
-    pub(crate) fn interrupt(&self, job: Arc<dyn Job>) {
-        if let Err(refused) = self.requests.try_send(job) {
+    /// Has what runs interrupted soon.
+    pub(crate) fn interrupt(&self, what: Arc<dyn Stoppable>) {
+        if let Err(refused) = self.requests.try_send(what) {
             tracing::warn!("interrupt hooks hang; a further call was not interrupted");
             // It may be the last owner of what the pool's user gave.
             drop_quietly(refused);
@@ -87,9 +88,9 @@ impl Hook {
         (due_ns != 0 && due_ns < now_ns).then_some(due_ns)
     }
 
-    /// Stops a call, if there is still something to stop.
-    fn run(&self, job: &dyn Job) {
-        let Some(interrupter) = job.take_interrupter() else {
+    /// Stops it, if there is still something to stop.
+    fn run(&self, what: &dyn Stoppable) {
+        let Some(interrupter) = what.take_interrupter() else {
             return;
         };
         let due = self
@@ -103,11 +104,11 @@ impl Hook {
     }
 }
 
-fn run_hooks(requests: &Receiver<Arc<dyn Job>>, hook: &Hook) {
+fn run_hooks(requests: &Receiver<Arc<dyn Stoppable>>, hook: &Hook) {
     block_signals();
-    for job in requests {
-        // The job goes inside as well: dropping it may drop foreign values.
-        let interrupt = move || hook.run(&*job);
+    for what in requests {
+        // It goes inside as well: dropping it may drop foreign values.
+        let interrupt = move || hook.run(&*what);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(interrupt)) {
             tracing::error!("an interrupt hook panicked");
             drop_quietly(panic);

@@ -2,24 +2,21 @@
 
 use super::claimant::{Claimant, Next, Waiting};
 use super::core::Core;
-use super::eintr;
 use super::here;
 use super::reserve::Order;
 use super::serve::Bound;
 use super::sessions::Sessions;
-use crate::call::{Interrupt, Posts};
+use super::signals::block_signals_of_a_worker;
+use super::stopping::Stoppable;
+use crate::call::Posts;
 use crate::inbox::chain::Pushed;
 use crate::quiet::run_quietly;
 use crate::spin::{Patience, cpus};
 use crate::visits::Tended;
-use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::gettid;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
-
-/// What stops a running call. One word, as a fat pointer cannot be swapped.
-pub(crate) type Interrupter = Box<Box<dyn Interrupt>>;
 
 /// A call as its worker sees it.
 pub(crate) trait Job: Send + Sync {
@@ -28,11 +25,6 @@ pub(crate) trait Job: Send + Sync {
     fn shut_down(self: Arc<Self>);
     /// Whether its caller left while it waited.
     fn is_husk(&self) -> bool;
-    /// What stops this running call, for a thread of the watchdog: its caller left, or it is stuck.
-    /// `None` once the call has returned, or when somebody has it already.
-    fn take_interrupter(&self) -> Option<Interrupter>;
-    /// Has the call's context say that it is to stop.
-    fn tell_to_stop(&self) {}
 }
 
 /// Where calls are short, one in so many is learnt from.
@@ -74,6 +66,17 @@ impl Worker {
         }
     }
 
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Whether it looks into the queue as soon as it is through with this call. What closes or checks
+    /// sessions comes first, and may hang.
+    pub(super) fn comes_right_back(&self, core: &Core) -> bool {
+        let tidies = self.calls.wrapping_add(1).is_multiple_of(CALLS_PER_TIDYING);
+        !tidies && !self.sessions.are_left_to_close() && !core.reserve.is_overstaffed()
+    }
+
     /// The moment at which a call begins.
     pub(crate) fn now(&mut self) -> Instant {
         self.ended.take().unwrap_or_else(Instant::now)
@@ -91,15 +94,15 @@ impl Worker {
         record.begins(bound.kind.id, tag, since_ns);
     }
 
-    /// As [`begins`](Self::begins), for a call that may be told to stop until it is over.
-    pub(crate) fn begins_job<S>(
+    /// As [`begins`](Self::begins), for what may be told to stop until it is over.
+    pub(crate) fn begins_stoppable<S>(
         &mut self,
         bound: &Bound<S>,
-        job: &Arc<impl Job + 'static>,
+        what: &Arc<impl Stoppable + 'static>,
         tag: u64,
         now: Instant,
     ) {
-        let current = || Some(Arc::clone(job) as Arc<dyn Job>);
+        let current = || Some(Arc::clone(what) as Arc<dyn Stoppable>);
         bound.core.set_current(self.index, current);
         self.begins(bound, tag, now);
     }
@@ -142,6 +145,36 @@ impl Worker {
             bound.typical.learn(service);
             core.mark_successes(ended);
         }
+    }
+
+    /// As [`call_ended`](Self::call_ended), for `calls` that have run together, of at most `most`. Each took
+    /// all of the time and has cost the pool its part of it.
+    ///
+    /// What the door learns is what a call costs in a batch that is full: while few come, each has a batch
+    /// of its own, and the door would take a crowd that fits into one for a queue of hours.
+    pub(crate) fn batch_ended<S>(
+        &mut self,
+        bound: &Bound<S>,
+        [began, ended]: [Instant; 2],
+        calls: usize,
+        most: usize,
+    ) {
+        let core = &*bound.core;
+        if !self.count_call(core) {
+            return;
+        }
+        let record = core.counters.of(self.index);
+        (1..calls).for_each(|_| record.call_completed());
+        let service = ended.saturating_duration_since(began);
+        let share = |of: usize| service / u32::try_from(of).unwrap_or(u32::MAX).max(1);
+        if core.is_sized && !record.is_stuck() {
+            let part = share(calls);
+            (0..calls).for_each(|_| record.call_took(part));
+        }
+        core.admission
+            .learn(share(most.min(core.admission.places())));
+        bound.typical.learn(service);
+        core.mark_successes(ended);
     }
 
     /// As [`call_ended`](Self::call_ended), when nobody has looked at the clock.
@@ -232,6 +265,10 @@ impl Worker {
         }
         self.forget_the_time();
         self.posts.let_go();
+        if !core.queue.is_empty() {
+            // A line of calls may rely on this worker's coming back.
+            Tended::work_was_queued(core);
+        }
         // Foreign code, which may hang: as long as it runs this worker counts. A pool that finds its own
         // size tries others all the time, so its workers keep what they have.
         if !core.is_sized {
@@ -396,34 +433,4 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
         }
     }
     worker.end(core);
-}
-
-/// Blocks every signal that can be blocked, except those that a thread raises by its own fault: other
-/// signals are for the thread that waits for them.
-pub(crate) fn block_signals() {
-    block_all_but(&[]);
-}
-
-/// As [`block_signals`], but for the one that ends a stuck call's system call.
-fn block_signals_of_a_worker() {
-    block_all_but(&[eintr::SIGNAL]);
-}
-
-fn block_all_but(open: &[Signal]) {
-    let mut blocked = SigSet::all();
-    open.iter().for_each(|signal| blocked.remove(*signal));
-    for synchronous in [
-        Signal::SIGSEGV,
-        Signal::SIGBUS,
-        Signal::SIGFPE,
-        Signal::SIGILL,
-        Signal::SIGTRAP,
-        Signal::SIGABRT,
-        Signal::SIGSYS,
-    ] {
-        blocked.remove(synchronous);
-    }
-    if let Err(error) = blocked.thread_set_mask() {
-        tracing::warn!(%error, "signals could not be blocked on this thread");
-    }
 }

@@ -1,4 +1,4 @@
-//! The actix-web peer: the four routes as an actix-web user would write them, each through
+//! The actix-web peer: the five routes as an actix-web user would write them, each through
 //! `web::block`. The first line that it prints is its address.
 //!
 //! The number of workers is actix-web's default, one for each CPU. Each worker has a pool of its
@@ -6,10 +6,10 @@
 
 use actix_web::error::{ErrorInternalServerError, ErrorNotFound};
 use actix_web::rt::System;
-use actix_web::{App, Error, HttpServer, web};
+use actix_web::{App, Error, HttpResponse, HttpServer, web};
 use clap::Parser;
 use peer_work::Settings;
-use peer_work::database::{self, User};
+use peer_work::database::{self, Note, User};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
@@ -43,6 +43,7 @@ async fn serve(settings: Settings) -> io::Result<()> {
             .route("/sleep", web::get().to(sleep))
             .route("/cpu", web::get().to(cpu))
             .route("/users/{id}", web::get().to(user))
+            .route("/notes", web::post().to(add_note))
     };
     let server = HttpServer::new(app)
         .workers(workers)
@@ -81,4 +82,14 @@ async fn user(settings: web::Data<Settings>, id: web::Path<i64>) -> Result<web::
         Ok(None) => Err(ErrorNotFound("no such user")),
         Err(error) => Err(ErrorInternalServerError(error)),
     }
+}
+
+async fn add_note(
+    settings: web::Data<Settings>,
+    note: web::Json<Note>,
+) -> Result<HttpResponse, Error> {
+    let add = move || database::add_note(&settings.database, &note);
+    let added = blocking(add).await?;
+    added.map_err(ErrorInternalServerError)?;
+    Ok(HttpResponse::NoContent().finish())
 }

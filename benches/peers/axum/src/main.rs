@@ -1,14 +1,14 @@
-//! The axum peer: the four routes as an axum user would write them, each through
+//! The axum peer: the five routes as an axum user would write them, each through
 //! `tokio::task::spawn_blocking`. The first line that it prints is its address.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use clap::{Parser, ValueEnum};
 use peer_work::Settings;
-use peer_work::database::{self, User};
+use peer_work::database::{self, Note, User};
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -69,6 +69,7 @@ fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             .route("/sleep", get(sleep))
             .route("/cpu", get(cpu))
             .route("/users/{id}", get(user))
+            .route("/notes", post(add_note))
             .with_state(Arc::new(arguments.settings));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         peer_work::announce(listener.local_addr()?)?;
@@ -114,4 +115,14 @@ async fn user(
         Ok(None) => Err(StatusCode::NOT_FOUND),
         Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
     }
+}
+
+async fn add_note(
+    State(settings): State<Arc<Settings>>,
+    Json(note): Json<Note>,
+) -> Result<StatusCode, StatusCode> {
+    let add = move || database::add_note(&settings.database, &note);
+    let added = blocking(add).await?;
+    added.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(StatusCode::NO_CONTENT)
 }

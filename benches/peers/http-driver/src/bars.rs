@@ -28,10 +28,10 @@ const fn bar(route: Route, connections: usize, figure: Figure, limit: Limit, pee
     }
 }
 
-const BARS: [Bar; 5] = {
+const BARS: [Bar; 6] = {
     use Figure::{CpuUs, RequestsPerSecond};
     use Limit::{AtLeast, AtMost};
-    use Route::{Noop, Sqlite};
+    use Route::{Insert, Noop, Sqlite};
     use Server::{Actix, AxumMulti, Nginx};
     [
         bar(Noop, 64, RequestsPerSecond, AtLeast(2.2), AxumMulti),
@@ -39,6 +39,7 @@ const BARS: [Bar; 5] = {
         bar(Noop, 64, CpuUs, AtMost(1.2), Nginx),
         bar(Noop, 1024, RequestsPerSecond, AtLeast(1.9), AxumMulti),
         bar(Sqlite, 64, RequestsPerSecond, AtLeast(1.7), AxumMulti),
+        bar(Insert, 64, RequestsPerSecond, AtLeast(10.0), AxumMulti),
     ]
 };
 

@@ -53,6 +53,7 @@ pub(crate) enum Route {
     Sleep,
     Cpu,
     Sqlite,
+    Insert,
 }
 
 impl Route {
@@ -62,6 +63,7 @@ impl Route {
             Self::Sleep => "sleep",
             Self::Cpu => "cpu",
             Self::Sqlite => "sqlite",
+            Self::Insert => "insert",
         }
     }
 
@@ -71,13 +73,28 @@ impl Route {
             Self::Sleep => "/sleep",
             Self::Cpu => "/cpu",
             Self::Sqlite => "/users/1",
+            Self::Insert => "/notes",
+        }
+    }
+
+    /// What is posted, as JSON; where there is nothing to post, it is a GET.
+    pub(crate) const fn body(self) -> Option<&'static str> {
+        match self {
+            Self::Noop | Self::Sleep | Self::Cpu | Self::Sqlite => None,
+            Self::Insert => Some(r#"{"text":"a note that is worth a sync of the disk"}"#),
         }
     }
 }
 
 impl ValueEnum for Route {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Noop, Self::Sleep, Self::Cpu, Self::Sqlite]
+        &[
+            Self::Noop,
+            Self::Sleep,
+            Self::Cpu,
+            Self::Sqlite,
+            Self::Insert,
+        ]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {

@@ -198,12 +198,11 @@ impl Bench {
     }
 
     fn measure(&mut self, case: Case) -> Outcome<Sample> {
-        let path = case.route.path();
         let server = self.starter.start(case.server)?;
         self.check_answer(case.route, server.address)?;
         let load = |seconds| {
             self.wrk
-                .run(server.address, path, case.connections, seconds)
+                .run(server.address, case.route, case.connections, seconds)
         };
         load(WARM_UP_S)?;
         let processes = server.processes()?;
@@ -227,9 +226,14 @@ impl Bench {
     /// All answer alike, or the figures mean nothing.
     fn check_answer(&mut self, route: Route, address: SocketAddr) -> Outcome {
         let path = route.path();
-        let output = Command::new("curl")
-            .args(["-sS", "--fail", "--max-time", "5", "-w", "%{content_type}"])
-            .arg(format!("http://{address}{path}"))
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--fail", "--max-time", "5"])
+            .args(["-w", "%{http_code} %{content_type}"])
+            .arg(format!("http://{address}{path}"));
+        if let Some(body) = route.body() {
+            curl.args(["-H", "Content-Type: application/json", "--data", body]);
+        }
+        let output = curl
             .output()
             .map_err(|error| format!("`curl` does not start: {error}"))?;
         if !output.status.success() {

@@ -1,3 +1,11 @@
+-- What is posted, if anything.
+local body = os.getenv("WRK_BODY")
+if body then
+    wrk.method = "POST"
+    wrk.body = body
+    wrk.headers["Content-Type"] = "application/json"
+end
+
 -- wrk prints no p99.9; this prints what the driver reads, all times in µs.
 function done(summary, latency, requests)
     local errors = summary.errors

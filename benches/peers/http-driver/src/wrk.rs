@@ -1,6 +1,7 @@
-//! The load: one run of wrk against one path.
+//! The load: one run of wrk against one route.
 
 use crate::Outcome;
+use crate::cases::Route;
 use crate::wait::Stop;
 use std::fs;
 use std::io::Read;
@@ -45,7 +46,7 @@ impl Wrk {
     pub(crate) fn run(
         &self,
         address: SocketAddr,
-        path: &str,
+        route: Route,
         connections: usize,
         seconds: u64,
     ) -> Outcome<Seen> {
@@ -54,7 +55,9 @@ impl Wrk {
             .arg(format!("--timeout={TIMEOUT_S}s"))
             .arg("-s")
             .arg(&self.script)
-            .arg(format!("http://{address}{path}"))
+            .arg(format!("http://{address}{}", route.path()))
+            // The script reads it.
+            .envs(route.body().map(|body| ("WRK_BODY", body)))
             .stdin(Stdio::null())
             // What it prints fits into a pipe, so it can be read afterwards.
             .stdout(Stdio::piped())

@@ -1,10 +1,11 @@
-//! Pontoon's side of the comparison: the four routes as a Pontoon user would write them, three
-//! functions by `blocking` and SQLite by its adapter, all on one pool as tokio has one for all.
+//! Pontoon's side of the comparison: the five routes as a Pontoon user would write them, three
+//! functions by `blocking` and SQLite by its adapter, which writes in batches, all on one pool as tokio has one for all.
 //! The first line that it prints is its address.
 //!
 //! No log is set up, as in the other peers. The number of loops is the default.
 
 use clap::Parser;
+use http::StatusCode;
 use peer_work::{Settings, database};
 use pontoon::adapters::sqlite::{Rows, Sqlite};
 use pontoon::{Pool, Response, Server, blocking, on_pool};
@@ -20,6 +21,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const POOL: &str = "blocking";
 /// More than wrk has connections: the others' queues have no bound, so nobody may be refused here.
 const QUEUE_MAX: usize = 16_384;
+
+/// How many notes one transaction may hold.
+const BATCH: usize = 256;
 
 #[derive(Parser)]
 #[command(about = "Pontoon, to compare the others with")]
@@ -44,7 +48,10 @@ fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let noop = blocking(POOL, |_| Ok(Response::text(peer_work::noop())));
     let sleep = blocking(POOL, |_| Ok(Response::text(peer_work::sleep())));
     let cpu = blocking(POOL, move |_| Ok(Response::text(peer_work::spin(rounds))));
-    let user = Sqlite::new(settings.database, database::QUERY).rows(Rows::Object);
+    let user = Sqlite::new(&settings.database, database::QUERY).rows(Rows::Object);
+    let add_note = Sqlite::new(settings.database, database::INSERT)
+        .changes(StatusCode::NO_CONTENT)
+        .batch(BATCH);
     let pool = Pool::named(POOL)
         .threads(settings.threads)
         .max_queue(QUEUE_MAX);
@@ -54,6 +61,7 @@ fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         .location("/sleep", sleep)
         .location("/cpu", cpu)
         .location("/users/{id}", on_pool(POOL, user))
+        .location("/notes", on_pool(POOL, add_note))
         .listen("127.0.0.1:0")
         .start()?;
     let address = running.local_addr().ok_or("there is no TCP address")?;

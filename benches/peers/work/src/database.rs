@@ -1,19 +1,26 @@
-//! A user by primary key, from a SQLite file that all peers read.
+//! A user by primary key, and a note that is added, in a SQLite file that all peers have.
 //!
-//! Pontoon reads it with its own adapter; the others call [`find_user`]. That keeps a connection in
-//! a `thread_local` of each blocking thread, with its statement prepared: the quickest way there is,
-//! so that the comparison does not live from a connection pool's lock.
+//! Pontoon uses its own adapter; the others call [`find_user`] and [`add_note`]. The first keeps a connection
+//! in a `thread_local` of each blocking thread, with its statement prepared: the quickest way there is,
+//! so that the comparison does not live from a connection pool's lock. The second has one connection for
+//! all, behind a mutex: SQLite lets only one write at a time, and a mutex wakes the next one sooner
+//! than SQLite's own lock does, which looks again after a pause.
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// What is asked. Pontoon's adapter is given the same text.
 pub const QUERY: &str = "SELECT id, name, email FROM users WHERE id = :id";
 
+/// What adds a note. Pontoon's adapter is given the same text.
+pub const INSERT: &str = "INSERT INTO notes (text) VALUES (:text)";
+
 const SCHEMA: &str = "
     PRAGMA journal_mode = wal;
+    CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
     CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, email TEXT);
     WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 10000)
         INSERT INTO users SELECT id, 'user ' || id, 'user' || id || '@example.org' FROM n;
@@ -34,6 +41,40 @@ pub struct User {
 /// What SQLite says, also when the file is there already.
 pub fn make(file: &Path) -> rusqlite::Result<()> {
     Connection::open(file)?.execute_batch(SCHEMA)
+}
+
+/// What a note is sent as.
+#[derive(Debug, Deserialize)]
+pub struct Note {
+    /// What it says.
+    pub text: String,
+}
+
+/// Who writes. Nothing but SQLite runs under the lock.
+static WRITER: Mutex<Option<Connection>> = Mutex::new(None);
+
+/// Blocks, until the note is on the disk. The first call opens the connection; later ones must name the
+/// same file.
+///
+/// # Errors
+///
+/// What SQLite says.
+pub fn add_note(file: &Path, note: &Note) -> rusqlite::Result<()> {
+    let mut slot = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
+    let connection = match &mut *slot {
+        Some(connection) => connection,
+        None => {
+            let connection = Connection::open_with_flags(
+                file,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?;
+            // As SQLite has it by default, for all peers and Pontoon.
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            slot.insert(connection)
+        }
+    };
+    connection.prepare_cached(INSERT)?.execute([&note.text])?;
+    Ok(())
 }
 
 thread_local! {

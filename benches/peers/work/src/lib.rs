@@ -1,8 +1,8 @@
 //! What the handlers of all HTTP peers do on a blocking thread, so that the servers differ in how
 //! they get there and in nothing else.
 //!
-//! Four kinds of work: nothing ([`noop`]), waiting ([`sleep`]), computing ([`spin`]) and reading a
-//! row from SQLite ([`database`]). Each peer is given the same [`Settings`] and prints its address
+//! Five kinds of work: nothing ([`noop`]), waiting ([`sleep`]), computing ([`spin`]), and reading or adding a
+//! row in SQLite ([`database`]). Each peer is given the same [`Settings`] and prints its address
 //! as the first line on stdout.
 
 pub mod database;
