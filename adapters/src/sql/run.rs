@@ -2,10 +2,11 @@
 
 use crate::{CallContext, Error, Request, Response};
 
+use super::Value;
 use super::answer::{Answer, Output};
 use super::fill::{Filler, Sources};
 use super::plan::{Plan, Transaction};
-use super::{Statement, Value};
+use super::statement::{Dialect, Malformed, Statement};
 
 /// What all SQL adapters read from their location.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +64,9 @@ pub trait Database {
     fn run(&mut self, task: Task<'_>, answer: &mut Answer<'_>) -> Result<(), Failure>;
 
     /// Whether one statement alone needs a transaction around it, so that its changes go when its answer
-    /// cannot be sent. It does not where the answer is complete before the statement has ended.
-    fn needs_transaction(&self, statement: &Statement) -> bool {
+    /// cannot be sent. `index` is as in [`Task`].
+    fn needs_transaction(&self, statement: &Statement, index: (usize, usize)) -> bool {
+        let _ = index;
         !statement.reads()
     }
 }
@@ -88,6 +90,23 @@ impl From<Error> for Failure {
 }
 
 impl Common {
+    /// One statement, for every method that it is for; all else is as by default.
+    ///
+    /// # Errors
+    ///
+    /// It is no statement.
+    pub fn of_query(sql: &str, dialect: Dialect) -> Result<Self, Malformed> {
+        let mut plan = Plan::default();
+        let added = plan.add_for_any(&[sql.to_owned()], dialect);
+        added.map_err(|wrong| wrong.malformed)?;
+        Ok(Self {
+            plan,
+            sources: Sources::default(),
+            output: Output::default(),
+            retries: 0,
+        })
+    }
+
     /// Answers a request.
     ///
     /// # Errors
@@ -137,7 +156,7 @@ impl Common {
     ) -> Result<Response, Failure> {
         let statements = &transaction.statements;
         if let [statement] = &statements[..]
-            && !database.needs_transaction(statement)
+            && !database.needs_transaction(statement, (transaction.index, 0))
         {
             return self.run_all(database, transaction, values);
         }

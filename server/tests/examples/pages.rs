@@ -23,7 +23,11 @@ fn links(page: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_relative_link_leads_somewhere() {
-    for name in ["nginx-event-api.md", "ARCHITECTURE.md", "writing-an-adapter.md"] {
+    for name in [
+        "nginx-event-api.md",
+        "ARCHITECTURE.md",
+        "writing-an-adapter.md",
+    ] {
         let page = page(name);
         let links = links(&page);
         assert!(!links.is_empty(), "{name} links nothing");
