@@ -1,23 +1,20 @@
-//! `sqlite`: one SQL statement on a location, answered as JSON.
+//! `sqlite`: SQL statements on a location, answered as JSON or in another format.
 //!
 //! Mounted by the config name `sqlite`; each worker of the pool has its own connection and keeps
-//! the statement prepared. What it promises:
+//! the statements prepared. What all SQL adapters promise is in [`sql`](crate::sql). Beyond that:
 //!
-//! - **Values are bound, never spliced.** The statement's `:name` (or `@name`, `$name`) parameters
-//!   are filled from path, query string and body: see [`params`](crate::params) for which wins.
-//!   Values of path, query string and form are text: SQLite compares them with a typed column as
-//!   numbers, elsewhere write `CAST(:n AS INTEGER)`. An object or array of a JSON body is its JSON
-//!   text: `:user ->> 'name'` reaches into it.
-//! - **Types survive.** Integers keep all their digits, a real that is no number is `null`, a blob
-//!   is base64 (standard alphabet, padded). Text that is not UTF-8 shows U+FFFD where it is
-//!   damaged, so that one bad value does not hide all other rows; `CAST(x AS BLOB)` gives its bytes.
+//! - **Values of path, query string and form are text** unless their statement says `:id::int`: SQLite
+//!   compares them with a typed column as numbers, elsewhere the type is needed. An object or array of a
+//!   JSON body is its JSON text: `:user ->> 'name'` reaches into it, and so does `:user.name`. True and
+//!   false are 1 and 0; a number with a fraction is a REAL.
+//! - **A real that is no number is `null`**; text that is not UTF-8 shows U+FFFD where it is damaged, and
+//!   `CAST(x AS BLOB)` gives its bytes.
 //! - **A call that nobody waits for stops**, also while it waits for a lock: SQLite asks the
 //!   call's own context every 1,000 steps of its virtual machine. Nothing from outside can stop
 //!   the wrong statement.
-//! - **All or nothing.** A statement that fails has changed nothing, also when it had `RETURNING`
-//!   and its answer was too large.
-//! - **GET is safe.** A statement that writes answers 405 to GET and HEAD, whatever prefetches
-//!   links.
+//! - **All or nothing.** Statements that fail have changed nothing, also when they had `RETURNING`
+//!   and their answer was too large.
+//! - **GET is safe.** Whether a statement writes is what SQLite says of it.
 //!
 //! With `batch = N` a worker writes up to N calls that wait in one transaction. Each call still has its own
 //! answer, and it comes after the commit: a call that fails, is stopped or has passed its deadline takes
@@ -39,7 +36,6 @@ mod batch;
 mod connect;
 mod failure;
 mod keys;
-mod rows;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -54,26 +50,14 @@ pub use connect::Problem;
 pub use keys::spec;
 pub use session::Session;
 
+use crate::sql::{Common, Dialect, Format};
 use crate::{Adapter, BatchCall, BatchLimits, CallContext, Error, Request, Response};
-
-/// The largest response body, unless configured otherwise.
-const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a call waits for locks in all, unless configured otherwise.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The most calls that one transaction may hold.
 const MAX_BATCH: usize = 4096;
-
-/// What the rows of a statement become.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rows {
-    /// An array with an object for each row.
-    #[default]
-    Array,
-    /// The first row as an object; 404 when there is none.
-    Object,
-}
 
 /// How the database keeps its journal. Modes that give up durability are not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,46 +85,80 @@ impl JournalMode {
     }
 }
 
-/// One statement on one database file.
+/// How often a commit waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synchronous {
+    /// Never: after a power failure the database may be damaged.
+    Off,
+    /// At the most critical moments: with a write-ahead log a commit may be lost, but nothing is damaged.
+    Normal,
+    /// At each commit.
+    Full,
+    /// At each commit, and the directory as well.
+    Extra,
+}
+
+impl Synchronous {
+    const ALL: [Self; 4] = [Self::Off, Self::Normal, Self::Full, Self::Extra];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Normal => "normal",
+            Self::Full => "full",
+            Self::Extra => "extra",
+        }
+    }
+}
+
+/// Statements on one database file.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// use pontoon_adapters::sqlite::{Rows, Sqlite};
+/// use pontoon_adapters::sql::Format;
+/// use pontoon_adapters::sqlite::Sqlite;
 ///
 /// let user = Sqlite::new("users.db", "SELECT id, name FROM users WHERE id = :id")
-///     .rows(Rows::Object)
+///     .format(Format::Object)
 ///     .busy_timeout(Duration::from_millis(100));
 /// assert!(user.validate().unwrap_err().message.contains("does not exist"));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sqlite {
     database: PathBuf,
-    query: String,
+    common: Result<Common, Problem>,
     busy_timeout: Duration,
-    rows: Rows,
-    no_rows: Option<StatusCode>,
-    changes: StatusCode,
     read_only: Option<bool>,
     journal_mode: Option<JournalMode>,
-    max_response_bytes: usize,
     batch: usize,
+    synchronous: Option<Synchronous>,
 }
 
 impl Sqlite {
     /// This statement on this database file, which must exist.
-    pub fn new(database: impl Into<PathBuf>, query: impl Into<String>) -> Self {
+    pub fn new(database: impl Into<PathBuf>, query: impl AsRef<str>) -> Self {
+        let common = Common::of_query(query.as_ref(), Dialect::SQLITE);
+        Self::of(
+            database,
+            common.map_err(|wrong| connect::problem("query", wrong.message)),
+        )
+    }
+
+    /// Statements for each method on this database file, which must exist.
+    pub fn with(database: impl Into<PathBuf>, common: Common) -> Self {
+        Self::of(database, Ok(common))
+    }
+
+    fn of(database: impl Into<PathBuf>, common: Result<Common, Problem>) -> Self {
         Self {
             database: database.into(),
-            query: query.into(),
+            common,
             busy_timeout: BUSY_TIMEOUT,
-            rows: Rows::default(),
-            no_rows: None,
-            changes: StatusCode::OK,
             read_only: None,
             journal_mode: None,
-            max_response_bytes: MAX_RESPONSE_BYTES,
             batch: 1,
+            synchronous: None,
         }
     }
 
@@ -153,22 +171,39 @@ impl Sqlite {
 
     /// What the rows become.
     #[must_use]
-    pub fn rows(mut self, rows: Rows) -> Self {
-        self.rows = rows;
-        self
+    pub fn format(self, format: Format) -> Self {
+        self.set(|common| common.output.format = format)
     }
 
-    /// The status when there are no rows, or when a statement without rows changed nothing.
+    /// The status when there are no rows.
     #[must_use]
-    pub fn no_rows(mut self, status: StatusCode) -> Self {
-        self.no_rows = Some(status);
-        self
+    pub fn no_rows(self, status: StatusCode) -> Self {
+        self.set(|common| common.output.no_rows = Some(status))
+    }
+
+    /// The status when a statement without rows changed nothing.
+    #[must_use]
+    pub fn no_changes(self, status: StatusCode) -> Self {
+        self.set(|common| common.output.no_changes = Some(status))
     }
 
     /// The status after a statement without rows: 200 unless set.
     #[must_use]
-    pub fn changes(mut self, status: StatusCode) -> Self {
-        self.changes = status;
+    pub fn changes(self, status: StatusCode) -> Self {
+        self.set(|common| common.output.changes = status)
+    }
+
+    /// The largest response body, in bytes. A larger answer is an error.
+    #[must_use]
+    pub fn max_response_bytes(self, max_response_bytes: usize) -> Self {
+        self.set(|common| common.output.max_bytes = max_response_bytes)
+    }
+
+    /// A mistake in the statement is what [`validate`](Self::validate) says, whatever else is set.
+    fn set(mut self, set: impl FnOnce(&mut Common)) -> Self {
+        if let Ok(common) = &mut self.common {
+            set(common);
+        }
         self
     }
 
@@ -186,10 +221,10 @@ impl Sqlite {
         self
     }
 
-    /// The largest response body, in bytes. A larger answer is an error.
+    /// How often a commit waits for the disk; unless set, it is as SQLite was built: `full`.
     #[must_use]
-    pub fn max_response_bytes(mut self, max_response_bytes: usize) -> Self {
-        self.max_response_bytes = max_response_bytes;
+    pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.synchronous = Some(synchronous);
         self
     }
 
@@ -201,7 +236,7 @@ impl Sqlite {
         self
     }
 
-    /// Opens the database and prepares the statement, so that a mistake shows at start and not
+    /// Opens the database and prepares the statements, so that a mistake shows at start and not
     /// with the first request. It changes nothing.
     ///
     /// # Errors
@@ -225,7 +260,14 @@ impl Adapter for Sqlite {
         request: Request,
         call: &CallContext,
     ) -> Result<Response, Error> {
-        session.call(self, &request, call)
+        match &self.common {
+            Ok(common) => session.call(common, &request, call),
+            // No session was opened then.
+            Err(problem) => {
+                let detail = "the statements cannot be run";
+                Err(Error::internal(detail).with_source(problem.clone()))
+            }
+        }
     }
 
     fn batching(&self) -> Option<BatchLimits> {
@@ -234,7 +276,9 @@ impl Adapter for Sqlite {
     }
 
     fn call_batch(&self, session: &mut Session, calls: &mut [BatchCall]) {
-        session.call_batch(self, calls);
+        if let Ok(common) = &self.common {
+            session.call_batch(common, calls);
+        }
     }
 
     fn check(&self, session: &mut Session) -> Result<(), Error> {

@@ -55,7 +55,7 @@ impl Database {
 const BY_ID: (&str, &str, &str) = (
     "/users/{id}",
     "SELECT id, name, email FROM users WHERE id = :id",
-    "row = 'object'",
+    "format = 'object'",
 );
 const BY_NAME: (&str, &str, &str) = (
     "/users",
@@ -103,7 +103,7 @@ fn every_type_survives() {
         (
             "/back",
             "SELECT :a AS a, :b AS b, :c AS c, :d AS d, :e AS e",
-            "row = 'object'",
+            "format = 'object'",
         ),
     ]);
     let kinds = r#"[{"a":9007199254740993,"b":0.5,"c":"AP8Q","d":"grüezi","e":null}]"#;
@@ -120,13 +120,13 @@ fn no_rows_are_an_empty_array_a_404_or_what_the_location_says() {
     let query = "SELECT id FROM users WHERE id = :id";
     let server = database.serve(&[
         ("/array/{id}", query, ""),
-        ("/object/{id}", query, "row = 'object'"),
+        ("/object/{id}", query, "format = 'object'"),
         ("/none/{id}", query, "no_rows = 204"),
-        ("/gone/{id}", query, "row = 'object'\nno_rows = 410"),
+        ("/gone/{id}", query, "format = 'object'\nno_rows = 410"),
         (
             "/delete/{id}",
             "DELETE FROM users WHERE id = :id",
-            "no_rows = 404",
+            "no_changes = 404",
         ),
     ]);
     let response = server.get("/array/9");

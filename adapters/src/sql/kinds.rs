@@ -125,7 +125,13 @@ impl ValueKind {
 
     fn of_number<'p>(self, json: &'p str, name: &str) -> Result<Value<'p>, Error> {
         match self {
-            Self::Any if json.contains(['.', 'e', 'E']) => Ok(Value::Number(json.into())),
+            Self::Any if json.contains(['.', 'e', 'E']) => {
+                if !json.parse::<f64>().is_ok_and(f64::is_finite) {
+                    let detail = format!("the parameter `{name}` is beyond the range of a number");
+                    return Err(Error::bad_request(detail));
+                }
+                Ok(Value::Number(json.into()))
+            }
             Self::Any => json.parse().map(Value::Integer).map_err(|error| {
                 let detail = format!("the parameter `{name}` does not fit into a 64-bit integer");
                 Error::bad_request(detail).with_source(error)

@@ -30,6 +30,8 @@ pub struct Plan {
     transactions: Vec<Transaction>,
     /// Which method runs which of them.
     methods: Vec<(Method, usize)>,
+    /// What runs for all other methods.
+    any: Option<usize>,
 }
 
 /// Why texts are no transaction: which of them, and what is wrong with it.
@@ -42,7 +44,7 @@ pub struct WrongStatement {
     pub malformed: Malformed,
 }
 
-const WRITING: &[Method] = &[Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+/// The methods that a 405 may name.
 const ALL: &[Method] = &[
     Method::GET,
     Method::HEAD,
@@ -53,8 +55,8 @@ const ALL: &[Method] = &[
 ];
 
 impl Plan {
-    /// Has these statements run for every method that `adds` leaves to them: GET and HEAD only if they look
-    /// as if they only read, so that what prefetches links changes nothing.
+    /// Has these statements run for every method that has none of its own: GET and HEAD only if they look as
+    /// if they only read, so that what prefetches links changes nothing.
     ///
     /// # Errors
     ///
@@ -65,12 +67,7 @@ impl Plan {
         dialect: Dialect,
     ) -> Result<(), WrongStatement> {
         let index = self.push(texts, dialect)?;
-        let reads = self.transactions[index].reads();
-        for method in if reads { ALL } else { WRITING } {
-            if self.index_of(method).is_none() {
-                self.methods.push((method.clone(), index));
-            }
-        }
+        self.any = Some(index);
         Ok(())
     }
 
@@ -112,9 +109,12 @@ impl Plan {
 
     fn index_of(&self, method: &Method) -> Option<usize> {
         let mut methods = self.methods.iter();
-        methods
+        let own = methods
             .find(|(one, _)| one == method)
-            .map(|(_, index)| *index)
+            .map(|(_, index)| *index);
+        let is_safe = matches!(*method, Method::GET | Method::HEAD);
+        let is_for = |index: &usize| !is_safe || self.transactions[*index].reads();
+        own.or(self.any.filter(is_for))
     }
 
     fn push(&mut self, texts: &[String], dialect: Dialect) -> Result<usize, WrongStatement> {

@@ -2,10 +2,11 @@
 
 use crate::{CallContext, Error, Request, Response};
 
+use super::Value;
 use super::answer::{Answer, Output};
 use super::fill::{Filler, Sources};
 use super::plan::{Plan, Transaction};
-use super::{Statement, Value};
+use super::statement::{Dialect, Malformed, Statement};
 
 /// What all SQL adapters read from their location.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +64,9 @@ pub trait Database {
     fn run(&mut self, task: Task<'_>, answer: &mut Answer<'_>) -> Result<(), Failure>;
 
     /// Whether one statement alone needs a transaction around it, so that its changes go when its answer
-    /// cannot be sent. It does not where the answer is complete before the statement has ended.
-    fn needs_transaction(&self, statement: &Statement) -> bool {
+    /// cannot be sent. `index` is as in [`Task`].
+    fn needs_transaction(&self, statement: &Statement, index: (usize, usize)) -> bool {
+        let _ = index;
         !statement.reads()
     }
 }
@@ -88,6 +90,23 @@ impl From<Error> for Failure {
 }
 
 impl Common {
+    /// One statement, for every method that it is for; all else is as by default.
+    ///
+    /// # Errors
+    ///
+    /// It is no statement.
+    pub fn of_query(sql: &str, dialect: Dialect) -> Result<Self, Malformed> {
+        let mut plan = Plan::default();
+        let added = plan.add_for_any(&[sql.to_owned()], dialect);
+        added.map_err(|wrong| wrong.malformed)?;
+        Ok(Self {
+            plan,
+            sources: Sources::default(),
+            output: Output::default(),
+            retries: 0,
+        })
+    }
+
     /// Answers a request.
     ///
     /// # Errors
@@ -102,17 +121,7 @@ impl Common {
     ) -> Result<Response, Error> {
         let transaction = self.plan.of(request.method())?;
         let filler = Filler::new(request, call, &self.sources)?;
-        let values = |statement: &Statement| {
-            let parameters = statement.parameters().iter();
-            parameters
-                .map(|parameter| filler.value(parameter))
-                .collect()
-        };
-        let values: Vec<Vec<Value<'_>>> = transaction
-            .statements
-            .iter()
-            .map(values)
-            .collect::<Result<_, Error>>()?;
+        let values = values(transaction, &filler)?;
         let mut tries = 0;
         loop {
             match self.try_once(database, transaction, &values) {
@@ -129,6 +138,25 @@ impl Common {
         }
     }
 
+    /// As [`answer`](Self::answer), in a transaction that is there already: it is neither committed nor rolled
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Self::answer).
+    pub fn answer_within(
+        &self,
+        database: &mut impl Database,
+        request: &Request,
+        call: &CallContext,
+    ) -> Result<Response, Error> {
+        let transaction = self.plan.of(request.method())?;
+        let filler = Filler::new(request, call, &self.sources)?;
+        let values = values(transaction, &filler)?;
+        let outcome = self.run_all(database, transaction, &values);
+        outcome.map_err(|failure| failure.error)
+    }
+
     fn try_once(
         &self,
         database: &mut impl Database,
@@ -137,7 +165,7 @@ impl Common {
     ) -> Result<Response, Failure> {
         let statements = &transaction.statements;
         if let [statement] = &statements[..]
-            && !database.needs_transaction(statement)
+            && !database.needs_transaction(statement, (transaction.index, 0))
         {
             return self.run_all(database, transaction, values);
         }
@@ -174,4 +202,18 @@ impl Common {
         }
         Ok(answer.finish()?)
     }
+}
+
+/// The values of each statement, before any of them runs.
+fn values<'f>(
+    transaction: &Transaction,
+    filler: &'f Filler<'_>,
+) -> Result<Vec<Vec<Value<'f>>>, Error> {
+    let of_statement = |statement: &Statement| {
+        let parameters = statement.parameters().iter();
+        parameters
+            .map(|parameter| filler.value(parameter))
+            .collect()
+    };
+    transaction.statements.iter().map(of_statement).collect()
 }

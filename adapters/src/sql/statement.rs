@@ -216,6 +216,12 @@ impl<'s> Reader<'s> {
                         "a parameter has no name; write `:name` in place of `?`",
                     ));
                 }
+                '@' | '$' if self.has_other_names() => {
+                    let next = self.rest.split_at(1).0;
+                    return Err(malformed(format!(
+                        "a parameter begins with `{next}`; write `:name`"
+                    )));
+                }
                 ';' => return self.end(),
                 _ if is_name_start(next) => self.word()?,
                 // A number is no word, and its letters (`1e5`) are none either.
@@ -227,6 +233,12 @@ impl<'s> Reader<'s> {
             }
         }
         Ok(())
+    }
+
+    /// SQLite would take `@name` and `$name` for parameters as well, and nobody would fill them.
+    fn has_other_names(&self) -> bool {
+        self.dialect.placeholder == Placeholder::NumberedQuestion
+            && self.rest[1..].starts_with(is_name_start)
     }
 
     /// Takes so many bytes over as they are.

@@ -10,9 +10,9 @@
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::mount::Outcome;
+use crate::sql::Common;
 use crate::{BatchCall, CallContext};
 
-use super::Sqlite;
 use super::failure::{from_sqlite, stopped};
 use super::session::Session;
 
@@ -25,9 +25,9 @@ enum Apart {
 }
 
 impl Session {
-    pub(super) fn call_batch(&mut self, config: &Sqlite, calls: &mut [BatchCall]) {
+    pub(super) fn call_batch(&mut self, common: &Common, calls: &mut [BatchCall]) {
         if calls.len() > 1 {
-            match self.together(config, calls) {
+            match self.together(common, calls) {
                 Ok(outcomes) => {
                     let answered = calls.iter_mut().zip(outcomes);
                     return answered.for_each(|(call, outcome)| call.finish(outcome));
@@ -50,15 +50,15 @@ impl Session {
             let outcome = if call.context().is_cancelled() {
                 Err(stopped())
             } else {
-                self.call(config, call.request(), call.context())
+                self.call(common, call.request(), call.context())
             };
             call.finish(outcome);
         }
     }
 
     /// What each is to be told, once it is committed.
-    fn together(&mut self, config: &Sqlite, calls: &[BatchCall]) -> Result<Vec<Outcome>, Apart> {
-        let (work, columns) = self.work(config);
+    fn together(&mut self, common: &Common, calls: &[BatchCall]) -> Result<Vec<Outcome>, Apart> {
+        let mut work = self.work();
         let connection = work.connection();
         let contexts: Vec<CallContext> = calls.iter().map(|call| call.context().clone()).collect();
         let waiting = work.watch().begin_any(contexts.clone());
@@ -71,7 +71,7 @@ impl Session {
                 Err(stopped())
             } else {
                 in_savepoint(connection, || {
-                    work.in_transaction(call.request(), call.context(), columns)
+                    work.in_transaction(common, call.request(), call.context())
                 })?
             });
         }

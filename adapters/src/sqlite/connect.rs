@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use rusqlite::{Connection, OpenFlags, Statement};
+use rusqlite::{Connection, OpenFlags, Statement, StatementStatus};
+
+use crate::Error;
+use crate::sql::{self, Columns, SameName};
 
 use super::failure::is_busy;
-use super::rows::duplicate_column;
 use super::watch::Watch;
 use super::{JournalMode, Sqlite};
 
@@ -23,23 +25,50 @@ pub struct Problem {
     pub message: String,
 }
 
-/// What the prepared statement says about itself.
+/// What a prepared statement says about itself.
 #[derive(Debug)]
 pub(super) struct Facts {
     /// It changes nothing.
     pub(super) reads_only: bool,
-    /// It has columns, so it may have rows.
-    pub(super) has_columns: bool,
-    /// The names of its parameters, without their first character, in the order of their numbers.
-    pub(super) parameters: Vec<String>,
+    /// If it may have rows.
+    pub(super) columns: Option<Columns>,
+    reprepares: i32,
 }
 
-/// A connection on which the statement is prepared.
+impl Facts {
+    fn of(statement: &Statement<'_>) -> Result<Self, SameName> {
+        let names = statement.column_names().map(str::to_owned);
+        let columns = (statement.column_count() > 0).then(|| Columns::new(names));
+        Ok(Self {
+            reads_only: statement.readonly(),
+            columns: columns.transpose()?,
+            reprepares: reprepares(statement),
+        })
+    }
+
+    /// When the schema changed, SQLite has prepared the statement anew: `*` may mean other columns.
+    pub(super) fn refresh(&mut self, statement: &Statement<'_>) -> Result<(), Error> {
+        if reprepares(statement) != self.reprepares {
+            *self = Self::of(statement).map_err(|same| {
+                let detail = "the answer has two columns of the same name";
+                Error::internal(detail).with_source(same)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn reprepares(statement: &Statement<'_>) -> i32 {
+    statement.get_status(StatementStatus::RePrepare)
+}
+
+/// A connection on which the statements are prepared.
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) connection: Connection,
     pub(super) watch: Arc<Watch>,
-    pub(super) facts: Facts,
+    /// By transaction and place in it.
+    pub(super) facts: Vec<Vec<Facts>>,
 }
 
 /// Why there is no connection.
@@ -51,7 +80,7 @@ pub(super) enum ConnectError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// Opens the database as the statement, or the configuration, wants it.
+/// Opens the database as the statements, or the configuration, wants it.
 pub(super) fn connect(config: &Sqlite) -> Result<Connected, ConnectError> {
     check_name(&config.database)?;
     let read_only = match (config.read_only, config.journal_mode) {
@@ -62,11 +91,11 @@ pub(super) fn connect(config: &Sqlite) -> Result<Connected, ConnectError> {
     connect_with(config, read_only)
 }
 
-/// Read-only if the statement only reads. A database that needs a repair first, after a crash of
+/// Read-only if the statements only read. A database that needs a repair first, after a crash of
 /// its writer, cannot be read before somebody opened it for writing: then that is done here.
 fn connect_as_needed(config: &Sqlite) -> Result<Connected, ConnectError> {
     match connect_with(config, true) {
-        Ok(connected) if connected.facts.reads_only => Ok(connected),
+        Ok(connected) if connected.reads_only() => Ok(connected),
         Err(ConnectError::Problem(problem)) => Err(problem.into()),
         // It has waited for the lock as long as it may.
         Err(ConnectError::Sqlite(error)) if is_busy(&error) => Err(error.into()),
@@ -84,60 +113,68 @@ fn connect_with(config: &Sqlite, read_only: bool) -> Result<Connected, ConnectEr
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&config.database, flags)?;
     let watch = Watch::install(&mut connection, config.busy_timeout)?;
-    let facts = {
-        let statement = connection.prepare_cached(&config.query)?;
-        facts(&statement, config)?
-    };
-    Ok(Connected {
+    let common = config.common.as_ref().map_err(Problem::clone)?;
+    // All of them stay prepared, and what begins and ends their transactions.
+    let statements = common
+        .plan
+        .transactions()
+        .iter()
+        .map(|one| one.statements.len());
+    connection
+        .set_prepared_statement_cache_capacity(statements.sum::<usize>() + TRANSACTION_STATEMENTS);
+    let transactions = common.plan.transactions().iter();
+    let facts = transactions.map(|transaction| {
+        let statements = transaction.statements.iter();
+        statements
+            .map(|statement| facts(&connection, statement, config))
+            .collect()
+    });
+    let connected = Connected {
+        facts: facts.collect::<Result<_, ConnectError>>()?,
         connection,
         watch,
-        facts,
-    })
-}
-
-fn facts(statement: &Statement<'_>, config: &Sqlite) -> Result<Facts, Problem> {
-    let reads_only = statement.readonly();
-    let has_columns = statement.column_count() > 0;
-    if reads_only && !has_columns {
-        let message = "it neither answers nor changes anything, such as an empty statement, BEGIN \
-                       or ATTACH; give one SELECT, INSERT, UPDATE or DELETE";
-        return Err(problem("query", message));
-    }
-    if !reads_only && config.read_only == Some(true) {
-        let message = "the query changes the database; remove `read_only` or change the query";
-        return Err(problem("read_only", message));
-    }
-    if reads_only && config.batch > 1 {
+    };
+    if config.batch > 1 && connected.reads_only() {
         let message =
             "the query only reads, and a batch is one transaction for writes; remove `batch`";
-        return Err(problem("batch", message));
+        return Err(problem("batch", message).into());
     }
-    if let Some(name) = duplicate_column(statement) {
-        let message =
-            format!("two columns are called `{name}`; give one of them another name with AS");
-        return Err(problem("query", message));
-    }
-    let parameters = (1..=statement.parameter_count()).map(|number| parameter(statement, number));
-    Ok(Facts {
-        reads_only,
-        has_columns,
-        parameters: parameters.collect::<Result<_, _>>()?,
-    })
+    Ok(connected)
 }
 
-fn parameter(statement: &Statement<'_>, number: usize) -> Result<String, Problem> {
-    match statement.parameter_name(number) {
-        Some(name) if !name.starts_with('?') => Ok(name.chars().skip(1).collect()),
-        _ => {
-            let message =
-                format!("parameter {number} has no name; write `:name` in place of `?` or `?1`");
-            Err(problem("query", message))
-        }
+/// BEGIN, BEGIN IMMEDIATE, COMMIT, ROLLBACK, and three for savepoints.
+const TRANSACTION_STATEMENTS: usize = 7;
+
+impl Connected {
+    fn reads_only(&self) -> bool {
+        self.facts.iter().flatten().all(|facts| facts.reads_only)
     }
+}
+
+fn facts(
+    connection: &Connection,
+    statement: &sql::Statement,
+    config: &Sqlite,
+) -> Result<Facts, ConnectError> {
+    let prepared = connection.prepare_cached(statement.text())?;
+    let facts = Facts::of(&prepared).map_err(|same| problem("query", same.to_string()))?;
+    if facts.reads_only && facts.columns.is_none() {
+        let message = "it neither answers nor changes anything, such as BEGIN or ATTACH; give SELECT, \
+                       INSERT, UPDATE or DELETE";
+        return Err(problem("query", message).into());
+    }
+    if !facts.reads_only && config.read_only == Some(true) {
+        let message = "the query changes the database; remove `read_only` or change the query";
+        return Err(problem("read_only", message).into());
+    }
+    Ok(facts)
 }
 
 /// What [`Sqlite::validate`] does.
 pub(super) fn validate(config: &Sqlite) -> Result<(), Problem> {
+    if let Err(problem) = &config.common {
+        return Err(problem.clone());
+    }
     check_name(&config.database)?;
     check_file(&config.database)?;
     if config.read_only == Some(true) && config.journal_mode.is_some() {
@@ -191,19 +228,19 @@ fn check_file(database: &Path) -> Result<(), Problem> {
 fn explain(config: &Sqlite, error: &rusqlite::Error) -> Problem {
     let name = config.database.display();
     match error {
-        rusqlite::Error::SqlInputError { msg, offset, .. } => {
+        rusqlite::Error::SqlInputError {
+            msg, offset, sql, ..
+        } => {
+            // Behind a parameter the place is another one than in the file.
             let place = usize::try_from(*offset)
                 .ok()
-                .and_then(|offset| config.query.trim().get(..offset))
+                .and_then(|offset| sql.get(..offset))
+                .filter(|before| !before.contains('?'))
                 .map(|before| format!(" (at character {})", before.chars().count() + 1))
                 .unwrap_or_default();
             let message = format!("SQLite cannot prepare this statement on `{name}`: {msg}{place}");
             problem("query", message)
         }
-        rusqlite::Error::MultipleStatement => problem(
-            "query",
-            "it holds more than one statement; give exactly one",
-        ),
         error => {
             let message = format!("SQLite cannot use the database file `{name}`: {error}");
             problem("database", message)
@@ -211,7 +248,7 @@ fn explain(config: &Sqlite, error: &rusqlite::Error) -> Problem {
     }
 }
 
-fn problem(key: &'static str, message: impl Into<String>) -> Problem {
+pub(super) fn problem(key: &'static str, message: impl Into<String>) -> Problem {
     let message = message.into();
     Problem { key, message }
 }

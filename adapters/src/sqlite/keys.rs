@@ -1,42 +1,17 @@
 //! The keys of a location with `adapter = "sqlite"`.
 
-use std::time::Duration;
-
-use http::StatusCode;
-
 use crate::mount::Mounted;
 use crate::registry::{AdapterSpec, Kind};
 use crate::settings::{KeySpec, Settings};
+use crate::sql::{self, Common, Dialect};
 
-use super::{JournalMode, MAX_BATCH, Rows, Sqlite};
+use super::{JournalMode, MAX_BATCH, Sqlite, Synchronous};
 
-const KEYS: &[KeySpec] = &[
+const OWN_KEYS: [KeySpec; 6] = [
     KeySpec::required(
         "database",
         "path",
         "the database file, which must exist; relative to the working directory",
-    ),
-    KeySpec::required(
-        "query",
-        "SQL",
-        "one statement; its `:name` parameters come from path, query string and body",
-    ),
-    KeySpec::with_default(
-        "row",
-        "array or object",
-        "array",
-        "all rows as an array, or the first one as an object",
-    ),
-    KeySpec::optional(
-        "no_rows",
-        "status",
-        "the status without rows, or without changes: 200 with `[]`, 404 for `row = \"object\"`",
-    ),
-    KeySpec::with_default(
-        "changes",
-        "status",
-        "200",
-        "the status after an INSERT, UPDATE or DELETE without RETURNING",
     ),
     KeySpec::with_default(
         "busy_timeout",
@@ -47,7 +22,7 @@ const KEYS: &[KeySpec] = &[
     KeySpec::optional(
         "read_only",
         "boolean",
-        "how the file is opened; if absent, for writing only when the query writes",
+        "how the file is opened; if absent, for writing only when a statement writes",
     ),
     KeySpec::optional(
         "journal_mode",
@@ -55,10 +30,10 @@ const KEYS: &[KeySpec] = &[
         "the journal mode that the file is brought into; if absent, it is left as it is",
     ),
     KeySpec::with_default(
-        "max_response",
-        "size",
-        "64MiB",
-        "the largest response body; a larger answer is a 500",
+        "synchronous",
+        "off, normal, full or extra",
+        "full",
+        "how often a commit waits for the disk; with less than full it may be lost when the power fails",
     ),
     KeySpec::with_default(
         "batch",
@@ -68,13 +43,15 @@ const KEYS: &[KeySpec] = &[
     ),
 ];
 
+const KEYS: &[KeySpec] = &sql::with_own::<6, { 6 + sql::COUNT }>(OWN_KEYS);
+
 /// How a config file mounts it.
 pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "sqlite",
         kind: Kind::Blocking,
+        summary: "runs SQL statements on an SQLite database and answers with JSON, CSV or a value",
         modes: &[],
-        summary: "runs one SQL statement on an SQLite database and answers with JSON",
         keys: KEYS,
         build: |settings| Sqlite::from_settings(settings).map(Mounted::blocking),
     }
@@ -82,77 +59,48 @@ pub const fn spec() -> AdapterSpec {
 
 impl Sqlite {
     fn from_settings(settings: &mut Settings<'_>) -> Option<Self> {
-        // Both are read before either may end this, so that all that is missing shows at once.
+        // All are read before any may end this, so that all that is missing shows at once.
         let database = settings.required_string("database");
-        let query = settings.required_string("query");
-        let optional = Optional::read(settings);
-        let adapter = optional.apply(Self::new(database?, query?));
+        let common = Common::read(settings, Dialect::SQLITE);
+        let busy_timeout = settings.duration_or_default("busy_timeout");
+        let read_only = settings.boolean("read_only");
+        let journal_mode =
+            settings.choice("journal_mode", &JournalMode::ALL.map(JournalMode::name));
+        let synchronous = settings.choice("synchronous", &Synchronous::ALL.map(Synchronous::name));
+        let batch = settings.integer_or_default("batch", 1..=MAX_BATCH as i64);
+        let adapter = Self {
+            batch: usize::try_from(batch?).unwrap_or(1),
+            read_only,
+            busy_timeout: busy_timeout?,
+            journal_mode: JournalMode::ALL
+                .into_iter()
+                .find(|mode| Some(mode.name()) == journal_mode),
+            synchronous: Synchronous::ALL
+                .into_iter()
+                .find(|one| Some(one.name()) == synchronous),
+            ..Self::with(database?, common?)
+        };
         match adapter.validate() {
             Ok(()) => Some(adapter),
             Err(problem) => {
-                settings.invalid(problem.key, problem.message);
+                let is_query = problem.key == "query" && !settings.contains("query");
+                let key = if is_query { "queries" } else { problem.key };
+                settings.invalid(key, problem.message);
                 None
             }
         }
     }
 }
 
-struct Optional {
-    rows: Option<Rows>,
-    no_rows: Option<StatusCode>,
-    changes: Option<StatusCode>,
-    busy_timeout: Option<Duration>,
-    read_only: Option<bool>,
-    journal_mode: Option<JournalMode>,
-    max_response_bytes: Option<usize>,
-    batch: Option<i64>,
-}
-
-impl Optional {
-    fn read(settings: &mut Settings<'_>) -> Self {
-        let rows = settings.choice("row", &["array", "object"]);
-        let modes = JournalMode::ALL.map(JournalMode::name);
-        let mode = settings.choice("journal_mode", &modes);
-        let max = settings.size_bytes("max_response");
-        Self {
-            rows: rows.map(|rows| match rows {
-                "object" => Rows::Object,
-                _ => Rows::Array,
-            }),
-            no_rows: settings.status("no_rows"),
-            changes: settings.status("changes"),
-            busy_timeout: settings.duration("busy_timeout"),
-            read_only: settings.boolean("read_only"),
-            journal_mode: mode.and_then(|name| {
-                let mut modes = JournalMode::ALL.into_iter();
-                modes.find(|mode| mode.name() == name)
-            }),
-            max_response_bytes: max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
-            batch: settings.integer("batch", 1..=MAX_BATCH as i64),
-        }
-    }
-
-    fn apply(self, mut adapter: Sqlite) -> Sqlite {
-        adapter.rows = self.rows.unwrap_or(adapter.rows);
-        adapter.no_rows = self.no_rows;
-        adapter.changes = self.changes.unwrap_or(adapter.changes);
-        adapter.busy_timeout = self.busy_timeout.unwrap_or(adapter.busy_timeout);
-        adapter.read_only = self.read_only;
-        adapter.journal_mode = self.journal_mode;
-        adapter.max_response_bytes = self
-            .max_response_bytes
-            .unwrap_or(adapter.max_response_bytes);
-        match self.batch.map(usize::try_from) {
-            Some(Ok(batch)) => adapter.batch(batch),
-            _ => adapter,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
     use super::super::tests::Database;
     use super::*;
+    use crate::sql::Format;
 
     fn read(database: &Database, rest: &str) -> Result<Sqlite, String> {
         let text = format!("database = {:?}\n{rest}", database.path());
@@ -164,36 +112,36 @@ mod tests {
         let database = Database::new();
         let rest = r#"
             query = "SELECT id FROM users"
-            row = "object"
+            format = "object"
             no_rows = 410
-            changes = 201
             busy_timeout = "70ms"
             read_only = false
             journal_mode = "wal"
-            max_response = "2KiB"
+            synchronous = "normal"
         "#;
         let query = "query = 'DELETE FROM users'\nbatch = 64";
         assert_eq!(read(&database, query).unwrap().batch, 64);
         let adapter = read(&database, rest).unwrap();
-        assert_eq!(adapter.query, "SELECT id FROM users");
-        assert_eq!(adapter.rows, Rows::Object);
-        assert_eq!(adapter.no_rows, Some(StatusCode::GONE));
-        assert_eq!(adapter.changes, StatusCode::CREATED);
+        let common = adapter.common.as_ref().unwrap();
+        let statement = &common.plan.transactions()[0].statements[0];
+        assert_eq!(statement.text(), "SELECT id FROM users");
+        assert_eq!(common.output.format, Format::Object);
+        assert_eq!(common.output.no_rows, Some(StatusCode::GONE));
         assert_eq!(adapter.busy_timeout, Duration::from_millis(70));
         assert_eq!(adapter.read_only, Some(false));
         assert_eq!(adapter.journal_mode, Some(JournalMode::Wal));
-        assert_eq!(adapter.max_response_bytes, 2048);
+        assert_eq!(adapter.synchronous, Some(Synchronous::Normal));
     }
 
     #[test]
     fn the_defaults_are_those_that_the_keys_name() {
         let database = Database::new();
         let adapter = read(&database, "query = 'DELETE FROM users'").unwrap();
-        assert_eq!(adapter.rows, Rows::Array);
-        assert_eq!(adapter.changes, StatusCode::OK);
-        assert_eq!(adapter.busy_timeout, Duration::from_secs(5));
-        assert_eq!((adapter.max_response_bytes, adapter.batch), (64 << 20, 1));
-        assert_eq!((adapter.no_rows, adapter.journal_mode), (None, None));
+        assert_eq!(
+            (adapter.busy_timeout, adapter.batch),
+            (Duration::from_secs(5), 1)
+        );
+        assert_eq!((adapter.synchronous, adapter.journal_mode), (None, None));
     }
 
     #[test]

@@ -1,25 +1,23 @@
-//! One worker's connection, with the statement prepared on it.
+//! One worker's connection, with the statements prepared on it.
 
-use http::{Method, StatusCode};
+use http::Method;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Statement, ToSql, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Statement, ToSql};
 
-use crate::params::{Params, Value};
+use crate::sql::{Answer, Cell, Common, Database, Done, Failure, Task, Value, Wants};
 use crate::{CallContext, Error, Request, Response};
 
+use super::Sqlite;
 use super::connect::{self, ConnectError, Connected, Facts};
 use super::failure::from_sqlite;
-use super::rows::{Body, Columns};
 use super::watch::Watch;
-use super::{Rows, Sqlite};
 
 static METHODS_THAT_WRITE: [Method; 4] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
-/// A connection and what is known of the statement.
+/// A connection and what is known of the statements.
 #[derive(Debug)]
 pub struct Session {
     connected: Connected,
-    columns: Columns,
     file: Option<FileId>,
 }
 
@@ -31,12 +29,12 @@ impl Session {
             connect::set_journal_mode(connection, mode, config.busy_timeout)
                 .map_err(|error| from_sqlite(error).while_opening())?;
         }
-        let columns = {
-            let statement = connection.prepare_cached(&config.query);
-            Columns::of(&*statement.map_err(from_sqlite)?)?
-        };
+        if let Some(synchronous) = config.synchronous {
+            connection
+                .pragma_update(None, "synchronous", synchronous.name())
+                .map_err(|error| from_sqlite(error).while_opening())?;
+        }
         Ok(Self {
-            columns,
             file: FileId::of(config),
             connected,
         })
@@ -44,14 +42,14 @@ impl Session {
 
     pub(super) fn call(
         &mut self,
-        config: &Sqlite,
+        common: &Common,
         request: &Request,
         call: &CallContext,
     ) -> Result<Response, Error> {
-        let (work, columns) = self.work(config);
-        work.check_method(request)?;
+        let mut work = self.work();
+        work.check_method(common, request)?;
         let watching = work.watch.begin(call, work.connection);
-        let outcome = work.run(request, call, columns);
+        let outcome = common.answer(&mut work, request, call);
         drop(watching);
         if self.connection().is_autocommit() {
             return outcome;
@@ -67,20 +65,18 @@ impl Session {
         &self.connected.connection
     }
 
-    /// What calls need, and the columns of their answers.
-    pub(super) fn work<'a>(&'a mut self, config: &'a Sqlite) -> (Work<'a>, &'a mut Columns) {
+    /// What calls need.
+    pub(super) fn work(&mut self) -> Work<'_> {
         let Connected {
             connection,
             watch,
             facts,
-        } = &self.connected;
-        let work = Work {
-            config,
+        } = &mut self.connected;
+        Work {
             connection,
             watch,
             facts,
-        };
-        (work, &mut self.columns)
+        }
     }
 
     pub(super) fn check(&mut self, config: &Sqlite) -> Result<(), Error> {
@@ -102,10 +98,57 @@ impl Session {
 
 /// What one call needs.
 pub(super) struct Work<'a> {
-    config: &'a Sqlite,
     connection: &'a Connection,
     watch: &'a Watch,
-    facts: &'a Facts,
+    facts: &'a mut [Vec<Facts>],
+}
+
+impl Database for Work<'_> {
+    fn begin(&mut self, reads: bool) -> Result<(), Failure> {
+        // A writer that began by reading could not be helped if another one comes first.
+        self.execute(if reads { "BEGIN" } else { "BEGIN IMMEDIATE" })
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.execute("COMMIT")
+    }
+
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        // Some errors have rolled it back already.
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.execute("ROLLBACK")
+    }
+
+    /// With RETURNING the changes are made before the first row is seen. If the rows cannot be sent, the
+    /// changes must go too.
+    fn needs_transaction(
+        &self,
+        _: &crate::sql::Statement,
+        (transaction, at): (usize, usize),
+    ) -> bool {
+        let facts = &self.facts[transaction][at];
+        !facts.reads_only && facts.columns.is_some()
+    }
+
+    fn run(&mut self, task: Task<'_>, answer: &mut Answer<'_>) -> Result<(), Failure> {
+        let prepared = self.connection.prepare_cached(task.statement.text());
+        let mut statement = prepared.map_err(from_sqlite)?;
+        for (index, value) in task.values.iter().enumerate() {
+            statement
+                .raw_bind_parameter(index + 1, Bound(value))
+                .map_err(from_sqlite)?;
+        }
+        let (transaction, at) = task.index;
+        let facts = &mut self.facts[transaction][at];
+        if facts.columns.is_some() {
+            return Ok(rows(&mut statement, facts, answer)?);
+        }
+        answer.begin(None)?;
+        let done = self.change(&mut statement)?;
+        Ok(answer.end(done)?)
+    }
 }
 
 impl<'a> Work<'a> {
@@ -117,124 +160,35 @@ impl<'a> Work<'a> {
         self.watch
     }
 
-    fn check_method(&self, request: &Request) -> Result<(), Error> {
-        if !self.facts.reads_only && matches!(*request.method(), Method::GET | Method::HEAD) {
+    fn check_method(&self, common: &Common, request: &Request) -> Result<(), Error> {
+        let transaction = common.plan.of(request.method())?;
+        let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+        let writes = |facts: &Facts| !facts.reads_only;
+        if is_safe && self.facts[transaction.index].iter().any(writes) {
             return Err(Error::method_not_allowed(&METHODS_THAT_WRITE));
         }
         Ok(())
     }
 
-    /// Runs the statement in a transaction that is there already.
+    /// Answers a call in a transaction that is there already.
     pub(super) fn in_transaction(
-        &self,
+        &mut self,
+        common: &Common,
         request: &Request,
         call: &CallContext,
-        columns: &mut Columns,
     ) -> Result<Response, Error> {
-        self.check_method(request)?;
+        self.check_method(common, request)?;
         let _watching = self.watch.begin(call, self.connection);
-        self.execute(request, call, columns)
+        common.answer_within(self, request, call)
     }
 
-    fn run(
-        &self,
-        request: &Request,
-        call: &CallContext,
-        columns: &mut Columns,
-    ) -> Result<Response, Error> {
-        if self.facts.reads_only || !self.facts.has_columns {
-            return self.execute(request, call, columns);
-        }
-        // With RETURNING the changes are made before the first row is seen. If the rows cannot be
-        // sent, the changes must go too.
-        let transaction =
-            Transaction::new_unchecked(self.connection, TransactionBehavior::Immediate)
-                .map_err(from_sqlite)?;
-        let response = self.execute(request, call, columns)?;
-        transaction.commit().map_err(from_sqlite)?;
-        Ok(response)
+    fn execute(&self, sql: &str) -> Result<(), Failure> {
+        let prepared = self.connection.prepare_cached(sql);
+        let done = prepared.and_then(|mut statement| statement.execute(()));
+        Ok(done.map(drop).map_err(from_sqlite)?)
     }
 
-    fn execute(
-        &self,
-        request: &Request,
-        call: &CallContext,
-        columns: &mut Columns,
-    ) -> Result<Response, Error> {
-        let prepared = self.connection.prepare_cached(&self.config.query);
-        let mut statement = prepared.map_err(from_sqlite)?;
-        self.bind(&mut statement, request, call)?;
-        if !self.facts.has_columns {
-            return self.change(&mut statement);
-        }
-        match self.config.rows {
-            Rows::Array => self.all_rows(&mut statement, columns),
-            Rows::Object => self.first_row(&mut statement, columns),
-        }
-    }
-
-    fn bind(
-        &self,
-        statement: &mut Statement<'_>,
-        request: &Request,
-        call: &CallContext,
-    ) -> Result<(), Error> {
-        if self.facts.parameters.is_empty() {
-            return Ok(());
-        }
-        let params = Params::collect(request, call)?;
-        for (index, name) in self.facts.parameters.iter().enumerate() {
-            let value = params.value(name)?;
-            statement
-                .raw_bind_parameter(index + 1, value)
-                .map_err(from_sqlite)?;
-        }
-        Ok(())
-    }
-
-    fn all_rows(
-        &self,
-        statement: &mut Statement<'_>,
-        columns: &mut Columns,
-    ) -> Result<Response, Error> {
-        let mut body = Body::new(self.config.max_response_bytes);
-        let mut rows = statement.raw_query();
-        let mut is_first = true;
-        while let Some(row) = rows.next().map_err(from_sqlite)? {
-            if is_first {
-                columns.refresh(row.as_ref())?;
-            }
-            body.push(if is_first { b'[' } else { b',' });
-            is_first = false;
-            body.row(row, columns)?;
-        }
-        if is_first {
-            return no_rows(self.config.no_rows.unwrap_or(StatusCode::OK), "[]");
-        }
-        body.push(b']');
-        Ok(Response::json_text(body.into_bytes()))
-    }
-
-    fn first_row(
-        &self,
-        statement: &mut Statement<'_>,
-        columns: &mut Columns,
-    ) -> Result<Response, Error> {
-        let mut body = Body::new(self.config.max_response_bytes);
-        let mut rows = statement.raw_query();
-        let Some(row) = rows.next().map_err(from_sqlite)? else {
-            return no_rows(self.config.no_rows.unwrap_or(StatusCode::NOT_FOUND), "null");
-        };
-        columns.refresh(row.as_ref())?;
-        body.row(row, columns)?;
-        if !self.facts.reads_only {
-            // A statement that writes is run to its end, whatever of it is shown.
-            while rows.next().map_err(from_sqlite)?.is_some() {}
-        }
-        Ok(Response::json_text(body.into_bytes()))
-    }
-
-    fn change(&self, statement: &mut Statement<'_>) -> Result<Response, Error> {
+    fn change(&self, statement: &mut Statement<'_>) -> Result<Done, Error> {
         let before = self.connection.total_changes();
         statement.raw_query().next().map_err(from_sqlite)?;
         // After a statement that changes no rows, SQLite goes on reporting the one before.
@@ -243,33 +197,74 @@ impl<'a> Work<'a> {
         } else {
             self.connection.changes()
         };
-        let row_id = self.watch.inserted_row_id(self.connection);
-        let body = serde_json::json!({ "changes": changes, "last_insert_id": row_id }).to_string();
-        match self.config.no_rows {
-            Some(status) if changes == 0 => no_rows(status, body),
-            _ => Ok(with_status(self.config.changes, body)),
-        }
+        Ok(Done {
+            changes,
+            last_insert_id: self.watch.inserted_row_id(self.connection),
+        })
     }
 }
 
-fn no_rows(status: StatusCode, body: impl Into<String>) -> Result<Response, Error> {
-    if status == StatusCode::NOT_FOUND {
-        return Err(Error::not_found("no row matches"));
+fn rows(
+    statement: &mut Statement<'_>,
+    facts: &mut Facts,
+    answer: &mut Answer<'_>,
+) -> Result<(), Error> {
+    let mut rows = statement.raw_query();
+    let first = rows.next().map_err(from_sqlite)?;
+    if let Some(row) = first {
+        facts.refresh(row.as_ref())?;
     }
-    Ok(with_status(status, body.into()))
+    let columns = facts.columns.as_ref();
+    let columns =
+        columns.ok_or_else(|| Error::internal("the statement has no columns any more"))?;
+    answer.begin(Some(columns))?;
+    let mut wants = Wants::More;
+    if let Some(row) = first {
+        wants = answer.row(columns, |index| cell(row, index))?;
+    }
+    while wants == Wants::More
+        && let Some(row) = rows.next().map_err(from_sqlite)?
+    {
+        wants = answer.row(columns, |index| cell(row, index))?;
+    }
+    if !facts.reads_only {
+        // A statement that writes is run to its end, whatever of it is shown.
+        while rows.next().map_err(from_sqlite)?.is_some() {}
+    }
+    answer.end(Done::default())
 }
 
-fn with_status(status: StatusCode, body: String) -> Response {
-    // These have no body, whatever there is to say.
-    let bodiless = [
-        StatusCode::NO_CONTENT,
-        StatusCode::RESET_CONTENT,
-        StatusCode::NOT_MODIFIED,
-    ];
-    if bodiless.contains(&status) {
-        return Response::status(status);
+fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>, Error> {
+    Ok(match row.get_ref(index).map_err(from_sqlite)? {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(integer) => Cell::Integer(integer),
+        ValueRef::Real(real) => Cell::Real(real),
+        ValueRef::Text(text) => Cell::Text(text),
+        ValueRef::Blob(blob) => Cell::Bytes(blob),
+    })
+}
+
+/// A value, as SQLite takes it.
+struct Bound<'v>(&'v Value<'v>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Value::Bool(flag) => ToSqlOutput::from(*flag),
+            Value::Integer(integer) => ToSqlOutput::from(*integer),
+            // SQLite has no decimals: what is not an integer is a REAL.
+            Value::Number(number) => match (number.parse::<i64>(), number.parse::<f64>()) {
+                (Ok(integer), _) => ToSqlOutput::from(integer),
+                (_, Ok(real)) => ToSqlOutput::from(real),
+                _ => ToSqlOutput::Borrowed(ValueRef::Text(number.as_bytes())),
+            },
+            Value::Text(text) | Value::Json(text) => {
+                ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
+            }
+            Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+        })
     }
-    Response::json_text(body).with_status(status)
 }
 
 fn cannot_open(error: ConnectError) -> Error {
@@ -278,17 +273,6 @@ fn cannot_open(error: ConnectError) -> Error {
         ConnectError::Problem(problem) => {
             Error::bad_gateway("the database cannot be used").with_source(problem)
         }
-    }
-}
-
-impl ToSql for Value<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Integer(integer) => ValueRef::Integer(*integer),
-            Self::Real(real) => ValueRef::Real(*real),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-        }))
     }
 }
 

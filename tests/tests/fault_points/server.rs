@@ -68,7 +68,7 @@ fn described(database: &Path) -> Server {
         "listen = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\n\
          [pool.db]\nthreads = 1\n\
          [[location]]\npath = '/db/{{n}}'\nadapter = 'sqlite'\npool = 'db'\n\
-         database = {database:?}\nquery = 'SELECT CAST(:n AS INTEGER) + 1 AS sum'\nrow = 'object'\n"
+         database = {database:?}\nquery = 'SELECT CAST(:n AS INTEGER) + 1 AS sum'\nformat = 'object'\n"
     );
     let config = Config::parse(&config, "faults.toml", &Registry::builtin())
         .unwrap_or_else(|error| panic!("{}", error.render(false)));

@@ -36,6 +36,8 @@ fn without_a_type_a_value_is_what_it_is() {
     }
     let error = value("", Found::Json("9223372036854775808")).unwrap_err();
     assert!(error.detail().contains("64-bit"), "{error}");
+    let error = value("", Found::Json("1e999")).unwrap_err();
+    assert!(error.detail().contains("beyond the range"), "{error}");
 }
 
 #[test]

@@ -173,7 +173,10 @@ fn what_does_not_end_is_named() {
 #[test]
 fn parameters_without_a_name_are_refused() {
     assert!(refusal("SELECT ?", Dialect::MYSQL).contains("`:name`"));
-    assert!(refusal("SELECT ?1", Dialect::SQLITE).contains("`:name`"));
+    for sql in ["SELECT ?1", "SELECT @a", "SELECT $a"] {
+        assert!(refusal(sql, Dialect::SQLITE).contains("`:name`"), "{sql}");
+    }
+    assert_eq!(parsed("SELECT @a", Dialect::MYSQL).parameters(), []);
     assert!(refusal("SELECT $1", Dialect::POSTGRES).contains("`:name`"));
     // An operator of PostgreSQL's.
     assert_eq!(

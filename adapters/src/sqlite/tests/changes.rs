@@ -25,12 +25,12 @@ fn an_insert_says_how_many_rows_and_which() {
 #[test]
 fn an_update_of_nothing_changes_nothing_or_has_the_chosen_status() {
     let database = Database::new();
-    let none = r#"{"changes":0,"last_insert_id":null}"#;
+    let none = r#"{"changes":0}"#;
     assert_eq!(
         text(call(&database.sqlite(UPDATE), json(r#"{"id":99}"#))),
         none
     );
-    let strict = database.sqlite(UPDATE).no_rows(StatusCode::NOT_FOUND);
+    let strict = database.sqlite(UPDATE).no_changes(StatusCode::NOT_FOUND);
     assert_eq!(
         kind(call(&strict, json(r#"{"id":99}"#))),
         ErrorKind::NotFound
@@ -48,7 +48,7 @@ fn no_call_is_told_the_id_that_another_one_inserted() {
     let mut put = |body: &str| text(adapter.call(&mut session, json(body), &context(&[])));
     let inserted = r#"{"changes":1,"last_insert_id":7}"#;
     assert_eq!(put(r#"{"id":7,"name":"Alan"}"#), inserted);
-    let updated = r#"{"changes":1,"last_insert_id":null}"#;
+    let updated = r#"{"changes":1}"#;
     assert_eq!(put(r#"{"id":1,"name":"Augusta"}"#), updated);
     database.run("DELETE FROM users WHERE id = 7");
     assert_eq!(put(r#"{"id":7,"name":"Edsger"}"#), inserted);
@@ -58,7 +58,7 @@ fn no_call_is_told_the_id_that_another_one_inserted() {
 fn an_insert_with_returning_answers_its_rows() {
     let database = Database::new();
     let sql = "INSERT INTO users (name) VALUES (:name) RETURNING id, name";
-    let adapter = database.sqlite(sql).rows(Rows::Object);
+    let adapter = database.sqlite(sql).format(Format::Object);
     let mut session = adapter.open().unwrap();
     for (name, id) in [("Alan", 3), ("Edsger", 4)] {
         let body = format!(r#"{{"name":"{name}"}}"#);
@@ -119,7 +119,7 @@ fn get_and_head_never_write() {
     }
     assert_eq!(database.number("SELECT count(*) FROM users"), 2);
     let outcome = call(&adapter, request(Method::DELETE, "/", None, ""));
-    assert_eq!(text(outcome), r#"{"changes":2,"last_insert_id":null}"#);
+    assert_eq!(text(outcome), r#"{"changes":2}"#);
 }
 
 #[test]
@@ -226,4 +226,39 @@ fn a_call_waits_for_a_lock_no_longer_than_its_busy_timeout_or_its_deadline() {
     holder.execute_batch("ROLLBACK").unwrap();
     let after = long.call(&mut session, json(r#"{"id":1}"#), &context(&[]));
     assert!(after.is_ok(), "the same session goes on");
+}
+
+#[test]
+fn several_statements_are_one_transaction() {
+    let database = Database::new();
+    let statements = [
+        "UPDATE users SET age = age + 1 WHERE id = :id",
+        "INSERT INTO users (name) VALUES (:name) RETURNING id, name",
+    ];
+    let mut common = Common::of_query("SELECT 1", Dialect::SQLITE).unwrap();
+    common.plan = crate::sql::Plan::default();
+    let texts = statements.map(str::to_owned);
+    common.plan.add_for_any(&texts, Dialect::SQLITE).unwrap();
+    let adapter = Sqlite::with(database.path(), common);
+    let answer = text(call(&adapter, json(r#"{"id": 1, "name": "Joan"}"#)));
+    assert_eq!(answer, r#"[{"id":3,"name":"Joan"}]"#);
+    assert_eq!(database.number("SELECT age FROM users WHERE id = 1"), 37);
+    let twice = call(&adapter, json(r#"{"id": 1, "name": "Joan"}"#));
+    assert_eq!(kind(twice), ErrorKind::Conflict);
+    assert_eq!(database.number("SELECT age FROM users WHERE id = 1"), 37);
+    let missing = call(&adapter, json(r#"{"id": 1}"#));
+    assert_eq!(kind(missing), ErrorKind::BadRequest);
+    assert_eq!(database.number("SELECT age FROM users WHERE id = 1"), 37);
+}
+
+#[test]
+fn typed_values_reach_the_database_as_what_they_are() {
+    let query = "SELECT typeof(:i::int) AS i, typeof(:n::numeric) AS n, typeof(:t) AS t, typeof(:b::blob) AS b, \
+                 typeof(:flag) AS flag, :deep.list AS list";
+    let body =
+        r#"{"i": "7", "n": 1.5, "t": "7", "b": "AP8=", "flag": true, "deep": {"list": [1, 2]}}"#;
+    let answer = text(call(&Database::new().sqlite(query), json(body)));
+    let expected =
+        r#"[{"i":"integer","n":"real","t":"text","b":"blob","flag":"integer","list":"[1, 2]"}]"#;
+    assert_eq!(answer, expected);
 }

@@ -7,7 +7,8 @@
 use clap::Parser;
 use http::StatusCode;
 use peer_work::{Settings, database};
-use pontoon::adapters::sqlite::{Rows, Sqlite};
+use pontoon::adapters::sql::Format;
+use pontoon::adapters::sqlite::Sqlite;
 use pontoon::{Pool, Response, Server, blocking, on_pool};
 use std::error::Error;
 use std::io::{self, Write};
@@ -48,7 +49,7 @@ fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let noop = blocking(POOL, |_| Ok(Response::text(peer_work::noop())));
     let sleep = blocking(POOL, |_| Ok(Response::text(peer_work::sleep())));
     let cpu = blocking(POOL, move |_| Ok(Response::text(peer_work::spin(rounds))));
-    let user = Sqlite::new(&settings.database, database::QUERY).rows(Rows::Object);
+    let user = Sqlite::new(&settings.database, database::QUERY).format(Format::Object);
     let add_note = Sqlite::new(settings.database, database::INSERT)
         .changes(StatusCode::NO_CONTENT)
         .batch(BATCH);
