@@ -62,6 +62,16 @@ pub trait Database {
     /// What the database or the answer says.
     fn run(&mut self, task: Task<'_>, answer: &mut Answer<'_>) -> Result<(), Failure>;
 
+    /// Runs the statements of a transaction in their order. A database that can be sent all of them at once
+    /// has its own way.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run): those of the first statement that failed.
+    fn run_all(&mut self, tasks: &[Task<'_>], answer: &mut Answer<'_>) -> Result<(), Failure> {
+        tasks.iter().try_for_each(|task| self.run(*task, answer))
+    }
+
     /// Whether one statement alone needs a transaction around it, so that its changes go when its answer
     /// cannot be sent. It does not where the answer is complete before the statement has ended.
     fn needs_transaction(&self, statement: &Statement) -> bool {
@@ -164,14 +174,15 @@ impl Common {
         values: &[Vec<Value<'_>>],
     ) -> Result<Response, Failure> {
         let mut answer = Answer::new(&self.output);
-        for (at, (statement, values)) in transaction.statements.iter().zip(values).enumerate() {
-            let task = Task {
+        let statements = transaction.statements.iter().zip(values).enumerate();
+        let tasks: Vec<Task<'_>> = statements
+            .map(|(at, (statement, values))| Task {
                 statement,
                 index: (transaction.index, at),
                 values,
-            };
-            database.run(task, &mut answer)?;
-        }
+            })
+            .collect();
+        database.run_all(&tasks, &mut answer)?;
         Ok(answer.finish()?)
     }
 }
