@@ -124,19 +124,31 @@ impl Exchange<'_> {
         said.map_err(|outcome| of_outcome(&outcome, self.connection))
     }
 
-    /// Reads the end of a pipeline.
+    /// Reads the end of a pipeline, where what runs without a BEGIN is committed: what was well until then may
+    /// fail here.
     ///
     /// # Errors
     ///
-    /// As for [`next`](Self::next), and when something else comes.
+    /// What the server says, as for [`next`](Self::next), and when something else comes.
     pub(super) fn in_step(&mut self) -> Result<(), Failure> {
-        match self.next()? {
-            Some(outcome) if outcome.said() == Said::InStep => Ok(()),
-            Some(outcome) if outcome.said() == Said::Failed => {
-                Err(of_outcome(&outcome, self.connection))
+        let mut failed = None;
+        // The end itself, or an error, the end of that and the end itself.
+        for _ in 0..3 {
+            match self.next()? {
+                Some(outcome) if outcome.said() == Said::InStep => {
+                    return failed.map_or(Ok(()), Err);
+                }
+                Some(outcome) if outcome.said() == Said::Failed => {
+                    failed = Some(of_outcome(&outcome, self.connection));
+                    if !self.connection.is_open() {
+                        break;
+                    }
+                }
+                None => {}
+                Some(_) => break,
             }
-            _ => Err(of_confusion("the end of a pipeline is missing")),
         }
+        Err(failed.unwrap_or_else(|| of_confusion("the end of a pipeline is missing")))
     }
 
     /// Has one command run whose rows, if any, all fit into memory.

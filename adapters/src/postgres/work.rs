@@ -151,7 +151,8 @@ impl<'w> Work<'w> {
                 self.transaction = Transaction::Committed;
             }
         }
-        self.exchange().in_step()?;
+        let in_step = self.exchange().in_step();
+        note(in_step, &mut failed)?;
         match failed {
             Some(failure) => Err(failure),
             None if plan.commits && self.transaction != Transaction::Committed => {

@@ -334,7 +334,8 @@ fn any_time_comes_back() {
     };
     let keys = "format = 'object'\nquery = '''SELECT :again::timestamptz AS again, \
                 (extract(epoch FROM :again::timestamptz) * 1000000)::int8 AS micros, \
-                'epoch'::timestamptz + :micros::int8 * interval '1 microsecond' AS time'''";
+                'epoch'::timestamptz + :micros::int8 / 1000000 * interval '1 second' \
+                + :micros::int8 % 1000000 * interval '1 microsecond' AS time'''";
     let client = std::cell::RefCell::new(Client::new(server, &database, keys));
     let ask = |micros: i64, again: &str| {
         let sent = json!({"micros": micros, "again": again});
