@@ -108,8 +108,10 @@ impl Connection {
 
     /// What libpq said last, for the log.
     pub(super) fn message(&self) -> String {
-        // SAFETY: as above; the text does not change before the next call.
-        let message = unsafe { text(pq_sys::PQerrorMessage(self.ptr())) };
+        // SAFETY: as above.
+        let message = unsafe { pq_sys::PQerrorMessage(self.ptr()) };
+        // SAFETY: libpq gives a text that it does not change before it is called again.
+        let message = unsafe { text(message) };
         message.unwrap_or_default().trim_end().to_owned()
     }
 

@@ -77,9 +77,10 @@ impl Outcome {
     /// The columns' names, as far as they are UTF-8.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         (0..self.width()).map(|column| {
-            // SAFETY: the column exists; the text lives as long as the result.
-            let name = unsafe { text(pq_sys::PQfname(self.raw(), index(column))) };
-            name.unwrap_or_default()
+            // SAFETY: the result lives as long as `self`, and the column exists.
+            let name = unsafe { pq_sys::PQfname(self.raw(), index(column)) };
+            // SAFETY: libpq gives null or a text that lives as long as the result.
+            unsafe { text(name) }.unwrap_or_default()
         })
     }
 
@@ -98,8 +99,7 @@ impl Outcome {
         (0..count).map(of).collect()
     }
 
-    /// A value, as the server sent it; `None` is NULL. libpq answers with an empty value, not with
-    /// memory of others, when there is no such row or column.
+    /// A value, as the server sent it; `None` is NULL, or that there is no such row or column.
     pub(super) fn value(&self, row: usize, column: usize) -> Option<&[u8]> {
         if row >= self.height() || column >= self.width() {
             return None;
@@ -121,14 +121,18 @@ impl Outcome {
     /// How many rows the command changed, or gave.
     pub(super) fn count(&self) -> u64 {
         // SAFETY: the result lives as long as `self`; libpq writes into it only what this returns.
-        let count = unsafe { text(pq_sys::PQcmdTuples(self.0.as_ptr())) };
+        let count = unsafe { pq_sys::PQcmdTuples(self.0.as_ptr()) };
+        // SAFETY: libpq gives a text that lives as long as the result.
+        let count = unsafe { text(count) };
         count.and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
     /// Whether the command was tagged so, such as `COMMIT`.
     pub(super) fn is_tagged(&self, tag: &str) -> bool {
-        // SAFETY: the result lives as long as `self`; libpq gives a text of its own in it.
-        let tagged = unsafe { text(pq_sys::PQcmdStatus(self.0.as_ptr())) };
+        // SAFETY: the result lives as long as `self`; libpq gives a text within it.
+        let tagged = unsafe { pq_sys::PQcmdStatus(self.0.as_ptr()) };
+        // SAFETY: as above.
+        let tagged = unsafe { text(tagged) };
         tagged.as_deref() == Some(tag)
     }
 
@@ -144,14 +148,18 @@ impl Outcome {
 
     /// What the error says, for the log.
     pub(super) fn message(&self) -> String {
-        // SAFETY: the result lives as long as `self`, and the text as long as the result.
-        let message = unsafe { text(pq_sys::PQresultErrorMessage(self.raw())) };
+        // SAFETY: the result lives as long as `self`.
+        let message = unsafe { pq_sys::PQresultErrorMessage(self.raw()) };
+        // SAFETY: as above.
+        let message = unsafe { text(message) };
         message.unwrap_or_default().trim_end().to_owned()
     }
 
     fn field(&self, code: c_int) -> Option<String> {
         // SAFETY: as above.
-        unsafe { text(pq_sys::PQresultErrorField(self.raw(), code)) }
+        let field = unsafe { pq_sys::PQresultErrorField(self.raw(), code) };
+        // SAFETY: libpq gives null or a text that lives as long as the result.
+        unsafe { text(field) }
     }
 }
 
