@@ -8,8 +8,9 @@
 //!   answer is complete. If the answer cannot be sent, nothing has been changed. (A procedure, `CALL`, and a
 //!   `SELECT` of a function that writes are run as they are.)
 //! - **A call that nobody waits for stops**: a cancel request ends it in the server. When the server takes
-//!   no notice, a quarter of a second after its deadline the worker gives the session up and is free. A session
-//!   that was asked to stop is not used again, so that a late request finds nobody.
+//!   no notice, a quarter of a second after its deadline the worker gives the session up and is free; servers
+//!   from 14 on then see within a second that nobody is there. A session that was asked to stop is not used
+//!   again, so that a late request finds nobody.
 //! - **Memory is bounded**: rows are taken one by one and written straight into the body.
 //! - **Types survive.** Numbers keep their digits, `json` and `jsonb` are JSON, `bytea` is base64, arrays are JSON
 //!   arrays, times are those of RFC 3339 (in UTC), intervals those of ISO 8601; all else is PostgreSQL's text.

@@ -64,6 +64,9 @@ mod outages;
 #[cfg(feature = "redis")]
 #[path = "contract/redis.rs"]
 mod redis;
+#[cfg(feature = "postgres")]
+#[path = "contract/postgres.rs"]
+mod postgres;
 #[path = "contract/rig.rs"]
 mod rig;
 #[path = "contract/slow.rs"]

@@ -1,5 +1,7 @@
 //! One worker's connection, with what is prepared on it.
 
+use std::ffi::CStr;
+
 use crate::{CallContext, Error, Request, Response};
 
 use super::Postgres;
@@ -9,6 +11,12 @@ use super::exchange::Exchange;
 use super::parameters::Parameters;
 use super::statements::Statements;
 use super::work::Work;
+
+/// Has the server look every second whether we are still there while it works. A cancel request that comes when
+/// the server has not begun yet is lost, and a process that is killed sends none: then this ends the statement.
+/// Servers before 14 do not have it.
+const WATCHED: &CStr = c"SELECT set_config('client_connection_check_interval', '1s', false) \
+    WHERE current_setting('client_connection_check_interval', true) = '0'";
 
 /// A connection and what is prepared on it.
 #[derive(Debug)]
@@ -30,13 +38,23 @@ impl Session {
         };
         let parameters = config.target.parameters().map_err(unreachable)?;
         let connection = Connection::open(&parameters).map_err(unreachable)?;
-        Ok(Self {
+        let mut session = Self {
             connection,
             statements: Statements::default(),
             parameters: Vec::new(),
             scratch: Vec::new(),
             is_out_of_date: false,
-        })
+        };
+        session.be_watched(&config.own_call())?;
+        Ok(session)
+    }
+
+    /// Not every system has what this needs; it is no error where it is missing.
+    fn be_watched(&mut self, call: &CallContext) -> Result<(), Error> {
+        match self.run(WATCHED, call) {
+            Err(error) if error.breaks_session() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn call(
@@ -53,7 +71,8 @@ impl Session {
         self.is_out_of_date = false;
         if config.resets && !breaks_session(&outcome) {
             self.statements.forget();
-            if let Err(error) = self.run(c"DISCARD ALL", call) {
+            let reset = self.run(c"DISCARD ALL", call);
+            if let Err(error) = reset.and_then(|()| self.be_watched(call)) {
                 return broken(outcome, error);
             }
         }
@@ -77,7 +96,7 @@ impl Session {
         self.connection.cancel().map(Stop)
     }
 
-    fn run(&mut self, sql: &std::ffi::CStr, call: &CallContext) -> Result<(), Error> {
+    fn run(&mut self, sql: &CStr, call: &CallContext) -> Result<(), Error> {
         let mut exchange = Exchange {
             connection: &mut self.connection,
             call,

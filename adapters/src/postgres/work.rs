@@ -97,7 +97,18 @@ impl<'w> Work<'w> {
         Ok(())
     }
 
+    /// What is not begun is not begun any more once nobody waits for it: the server would be told to stop before
+    /// it has started.
+    fn is_awaited(&self) -> Result<(), Failure> {
+        if self.call.is_cancelled() {
+            let detail = "nobody waits for the answer any more; nothing was changed";
+            return Err(Error::unavailable(detail).into());
+        }
+        Ok(())
+    }
+
     fn send(&mut self, tasks: &[Task<'_>], plan: Sent) -> Result<(), Failure> {
+        self.is_awaited()?;
         let Session {
             connection,
             statements,
@@ -351,10 +362,7 @@ impl Database for Work<'_> {
         if self.transaction == Transaction::Committed {
             return Ok(());
         }
-        if self.call.is_cancelled() {
-            let detail = "nobody waits for the answer any more; nothing was changed";
-            return Err(Error::unavailable(detail).into());
-        }
+        self.is_awaited()?;
         let outcome = self.exchange().run(c"COMMIT", &Parameters::default())?;
         match outcome {
             Some(outcome) if outcome.is_tagged("COMMIT") => {

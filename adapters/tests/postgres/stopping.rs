@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use pontoon_adapters::ErrorKind;
+use pontoon_adapters::{Adapter, CallContext, ErrorKind, PathParams};
 use pontoon_bridge::CallError;
 use pontoon_tests::backends::Postgres as Server;
 use pontoon_tests::eventually;
 use serde_json::json;
 
-use crate::fixture::{Pooled, adapter, database, get, outcome, post};
+use crate::fixture::{Client, Pooled, adapter, database, get, outcome, post};
 
 /// Its `:mark` tells the statements of one test from those of others.
 const SLEEP: &str = "query = 'SELECT pg_sleep(:s::float8)::text AS slept, :mark::text AS mark'";
@@ -77,7 +77,7 @@ fn a_server_that_hangs_frees_the_worker_soon_after_the_deadline() {
     let pooled = Pooled::new(adapter(&server, &database, "query = 'SELECT 1 AS one'"), 1);
     let one = |deadline| pooled.ask(get("/"), deadline);
     assert!(one(None).is_ok());
-    pause_all(&server);
+    server.pause();
     let began = Instant::now();
     let error = one(Some(Duration::from_millis(300))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -88,45 +88,10 @@ fn a_server_that_hangs_frees_the_worker_soon_after_the_deadline() {
         "{:?}",
         began.elapsed()
     );
-    resume_all(&server);
+    server.resume();
     eventually("the pool recovers", || {
         one(Some(Duration::from_secs(5))).is_ok()
     });
-}
-
-/// Pausing the server leaves its sessions running; so they are paused each.
-fn pause_all(server: &Server) {
-    for pid in sessions(server) {
-        signal(&pid, "STOP");
-    }
-    server.pause();
-}
-
-fn resume_all(server: &Server) {
-    server.resume();
-    let pid = server.pid().unwrap().to_string();
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    children
-        .split_whitespace()
-        .for_each(|pid| signal(pid, "CONT"));
-}
-
-fn sessions(server: &Server) -> Vec<String> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
-    server
-        .run("postgres", sql)
-        .lines()
-        .map(str::to_owned)
-        .collect()
-}
-
-fn signal(pid: &str, name: &str) {
-    let status = std::process::Command::new("kill")
-        .args([&format!("-{name}"), pid])
-        .stderr(std::process::Stdio::null())
-        .status();
-    // It may have ended meanwhile.
-    status.unwrap();
 }
 
 /// Many calls are stopped at about the time at which they end by themselves, on the same workers as calls that
@@ -175,5 +140,31 @@ fn a_thousand_calls_share_a_few_sessions() {
             body.body(),
             &format!(r#"[{{"slept":"","mark":"{number}"}}]"#)
         );
+    }
+}
+
+/// As after a kill of this process, or a cancel that came before the statement had begun.
+#[test]
+fn a_statement_that_is_given_up_without_a_cancel_ends_too() {
+    let Some((server, database)) = database("SELECT 1") else {
+        return;
+    };
+    for reset in ["false", "true"] {
+        let keys = format!("reset = {reset}\nquery = 'SELECT pg_sleep(:s::float8), 604 AS mark'");
+        let mut client = Client::new(server, &database, &keys);
+        client.get("/?s=0").unwrap();
+        let deadline = Instant::now() + Duration::from_millis(200);
+        let call = pontoon_bridge::CallContext::detached().with_deadline(Some(deadline));
+        let call = CallContext::new(PathParams::default(), call, 1);
+        let Client {
+            adapter,
+            mut session,
+        } = client;
+        let error = adapter.call(&mut session, get("/?s=600"), &call);
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(error.breaks_session());
+        drop(session);
+        eventually("nothing runs", || server.running("%604 AS mark%") == 0);
     }
 }
