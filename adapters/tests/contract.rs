@@ -61,12 +61,12 @@ mod hostile;
 mod leaks;
 #[path = "contract/outages.rs"]
 mod outages;
-#[cfg(feature = "redis")]
-#[path = "contract/redis.rs"]
-mod redis;
 #[cfg(feature = "postgres")]
 #[path = "contract/postgres.rs"]
 mod postgres;
+#[cfg(feature = "redis")]
+#[path = "contract/redis.rs"]
+mod redis;
 #[path = "contract/rig.rs"]
 mod rig;
 #[path = "contract/slow.rs"]

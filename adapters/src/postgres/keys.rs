@@ -114,6 +114,7 @@ pub const fn spec() -> AdapterSpec {
     AdapterSpec {
         name: "postgres",
         kind: Kind::Blocking,
+        modes: &[],
         summary: "runs SQL on a PostgreSQL server, through libpq",
         keys: KEYS,
         build: |settings| Postgres::from_settings(settings).map(Mounted::blocking),
