@@ -11,7 +11,8 @@
 //!   no notice, a quarter of a second after its deadline the worker gives the session up and is free; servers
 //!   from 14 on then see within a second that nobody is there. A session that was asked to stop is not used
 //!   again, so that a late request finds nobody.
-//! - **Memory is bounded**: rows are taken one by one and written straight into the body.
+//! - **Memory is bounded**: rows are taken one by one and written straight into the body. With `stream` they are sent
+//!   as they come: a slow client holds up the server's cursor, not memory.
 //! - **Types survive.** Numbers keep their digits, `json` and `jsonb` are JSON, `bytea` is base64, arrays are JSON
 //!   arrays, times are those of RFC 3339 (in UTC), intervals those of ISO 8601; all else is PostgreSQL's text.
 //!   A JSON array is taken for a parameter that is an array, `WHERE id = ANY(:ids::int8[])`.
@@ -31,6 +32,7 @@ mod outcome;
 mod parameters;
 mod session;
 mod statements;
+mod streaming;
 mod target;
 mod types;
 mod work;
@@ -42,7 +44,7 @@ use pontoon_bridge::Interrupt;
 pub use keys::spec;
 pub use session::Session;
 
-use crate::sql::Common;
+use crate::sql::{Common, Output};
 use crate::{Adapter, CallContext, Error, PathParams, Request, Response};
 
 use target::Target;
@@ -57,6 +59,8 @@ pub struct Postgres {
     /// Sessions are reset after each call.
     resets: bool,
     read_only: Option<bool>,
+    /// How rows look that are sent as they come; `None`: an answer is complete before it is sent.
+    streamed: Option<Output>,
 }
 
 impl Postgres {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::mount::Mounted;
 use crate::registry::{AdapterSpec, Kind};
 use crate::settings::{KeySpec, Settings, SettingsErrors};
-use crate::sql::{self, Common, Dialect};
+use crate::sql::{self, Common, Dialect, Format, Output, Results};
 
 use super::target::{self, Target};
 use super::{Postgres, conninfo};
@@ -16,7 +16,7 @@ const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(2);
 
 const RETRIES_MAX: i64 = 10;
 
-const OWN: [KeySpec; 19] = [
+const OWN: [KeySpec; 20] = [
     KeySpec::optional(
         "server",
         "text, or an array of them",
@@ -105,6 +105,12 @@ const OWN: [KeySpec; 19] = [
         "false",
         "DISCARD ALL after each call, for statements that change their session",
     ),
+    KeySpec::with_default(
+        "stream",
+        "boolean",
+        "false",
+        "the rows of a single SELECT are sent as they come, however many: as array, ndjson or csv",
+    ),
 ];
 
 const KEYS: &[KeySpec] = &sql::with_own::<{ OWN.len() }, { OWN.len() + sql::COUNT }>(OWN);
@@ -155,6 +161,11 @@ impl Postgres {
         let retries = settings.integer_or_default("retries", 0..=RETRIES_MAX);
         let prepares = settings.boolean_or_default("prepare");
         let resets = settings.boolean_or_default("reset");
+        let streams = settings.boolean_or_default("stream");
+        let streamed = match (&common, streams?) {
+            (Some(common), true) => Some(read_streamed(settings, &common.output)),
+            _ => None,
+        };
         let (mut common, mut target) = (common?, target?);
         if let Some(isolation) = isolation {
             target.setting(
@@ -172,8 +183,23 @@ impl Postgres {
             prepares: prepares?,
             resets: resets?,
             read_only,
+            streamed,
         };
         (settings.error_count() == errors).then_some(postgres)
+    }
+}
+
+/// How rows look that are sent as they come.
+fn read_streamed(settings: &mut Settings<'_>, output: &Output) -> Output {
+    let is_list = matches!(output.format, Format::Array | Format::Lines | Format::Csv);
+    if !is_list || output.results == Results::All {
+        let message =
+            "only the last result can be streamed, and only with `format` array, ndjson or csv";
+        settings.invalid("stream", message);
+    }
+    Output {
+        max_bytes: usize::MAX,
+        ..output.clone()
     }
 }
 

@@ -29,9 +29,9 @@ const WASTE_ROWS_MAX: u64 = 10_000;
 
 /// A call in its session.
 pub(super) struct Work<'w> {
-    config: &'w Postgres,
-    session: &'w mut Session,
-    call: &'w CallContext,
+    pub(super) config: &'w Postgres,
+    pub(super) session: &'w mut Session,
+    pub(super) call: &'w CallContext,
     transaction: Transaction,
 }
 
@@ -65,10 +65,24 @@ impl<'w> Work<'w> {
 
     pub(super) fn answer(&mut self, request: &Request) -> Result<Response, Error> {
         let (config, call) = (self.config, self.call);
+        if let Some(output) = &config.streamed
+            && let [statement] = &config.common.plan.of(request.method())?.statements[..]
+            && statement.reads()
+        {
+            return config.common.fill(request, call, |transaction, values| {
+                let task = Task {
+                    statement,
+                    index: (transaction.index, 0),
+                    values: &values[0],
+                };
+                let streamed = self.stream(task, output);
+                streamed.map_err(|failure| failure.error)
+            });
+        }
         config.common.answer(self, request, call)
     }
 
-    fn exchange(&mut self) -> Exchange<'_> {
+    pub(super) fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
             connection: &mut self.session.connection,
             call: self.call,
@@ -76,7 +90,7 @@ impl<'w> Work<'w> {
     }
 
     /// Prepares what is not, and fills in all values, before anything is sent that could do something.
-    fn get_ready(&mut self, tasks: &[Task<'_>]) -> Result<(), Failure> {
+    pub(super) fn get_ready(&mut self, tasks: &[Task<'_>]) -> Result<(), Failure> {
         let Session {
             connection,
             statements,
@@ -107,7 +121,7 @@ impl<'w> Work<'w> {
         Ok(())
     }
 
-    fn send(&mut self, tasks: &[Task<'_>], plan: Sent) -> Result<(), Failure> {
+    pub(super) fn send(&mut self, tasks: &[Task<'_>], plan: Sent) -> Result<(), Failure> {
         self.is_awaited()?;
         let Session {
             connection,
@@ -181,13 +195,7 @@ impl<'w> Work<'w> {
         is_skipped: bool,
     ) -> Result<(), Failure> {
         self.session.connection.row_by_row();
-        let mut reading = Reading {
-            is_begun: false,
-            wants: Wants::More,
-            failed: None,
-            wasted: 0,
-            shape: None,
-        };
+        let mut reading = Reading::default();
         loop {
             let Some(outcome) = self.exchange().next()? else {
                 break;
@@ -242,7 +250,7 @@ impl<'w> Work<'w> {
 
 /// How the statements of a call are sent.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sent {
+pub(super) struct Sent {
     begin: Option<&'static CStr>,
     commits: bool,
 }
@@ -269,9 +277,10 @@ fn breaking(failure: Option<Failure>) -> Failure {
 }
 
 /// The answer to one statement, as far as it is read.
-struct Reading {
+#[derive(Default)]
+pub(super) struct Reading {
     is_begun: bool,
-    wants: Wants,
+    has_enough: bool,
     failed: Option<Failure>,
     wasted: u64,
     /// The columns, where they are not what was told before.
@@ -279,7 +288,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(
+    pub(super) fn take(
         &mut self,
         outcome: &Outcome,
         task: &Task<'_>,
@@ -309,8 +318,9 @@ impl Reading {
             && has_rows
         {
             for row in 0..outcome.height() {
-                if self.wants == Wants::More {
-                    self.wants = add_row(outcome, row, shape, answer, scratch, config)?;
+                if !self.has_enough {
+                    let wants = add_row(outcome, row, shape, answer, scratch, config)?;
+                    self.has_enough = wants == Wants::Enough;
                 }
             }
         }

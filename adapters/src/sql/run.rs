@@ -110,6 +110,22 @@ impl Common {
         request: &Request,
         call: &CallContext,
     ) -> Result<Response, Error> {
+        self.fill(request, call, |transaction, values| {
+            self.try_often(database, call, transaction, values)
+        })
+    }
+
+    /// Has `run` called with what a request runs, and with the values of each of its statements.
+    ///
+    /// # Errors
+    ///
+    /// 405 when nothing runs for its method, 400 when a value is missing or wrong, and what `run` says.
+    pub fn fill<R>(
+        &self,
+        request: &Request,
+        call: &CallContext,
+        run: impl FnOnce(&Transaction, &[Vec<Value<'_>>]) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let transaction = self.plan.of(request.method())?;
         let filler = Filler::new(request, call, &self.sources)?;
         let values = |statement: &Statement| {
@@ -123,9 +139,19 @@ impl Common {
             .iter()
             .map(values)
             .collect::<Result<_, Error>>()?;
+        run(transaction, &values)
+    }
+
+    fn try_often(
+        &self,
+        database: &mut impl Database,
+        call: &CallContext,
+        transaction: &Transaction,
+        values: &[Vec<Value<'_>>],
+    ) -> Result<Response, Error> {
         let mut tries = 0;
         loop {
-            match self.try_once(database, transaction, &values) {
+            match self.try_once(database, transaction, values) {
                 Err(failure)
                     if failure.is_worth_a_retry
                         && tries < self.retries

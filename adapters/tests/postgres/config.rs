@@ -28,6 +28,7 @@ fn every_key_is_taken() {
         read_only = true
         retries = 3
         prepare = false
+        stream = true
         reset = true"
     );
     let adapter =
@@ -76,6 +77,10 @@ fn mistakes_are_explained() {
         ),
         ("password_file = '/nowhere'", "cannot be read"),
         ("sslrootcert = '/nowhere'", "cannot be read"),
+        (
+            "stream = true\nformat = 'object'",
+            "only with `format` array",
+        ),
         ("pasword = 'a'", "did you mean `password`?"),
         ("url = 'db'", "must begin with postgresql://"),
         ("url = 'postgresql://db/app?colour=red'", "colour"),

@@ -8,5 +8,6 @@ mod failures;
 mod fixture;
 mod sessions;
 mod stopping;
+mod streaming;
 mod transactions;
 mod types;
