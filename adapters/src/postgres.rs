@@ -30,6 +30,7 @@ mod failure;
 mod keys;
 mod outcome;
 mod parameters;
+mod reading;
 mod session;
 mod statements;
 mod streaming;

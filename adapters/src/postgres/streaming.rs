@@ -8,7 +8,8 @@ use crate::{BodySink, Error, Response};
 
 use super::failure::{is_out_of_date, of_confusion, of_outcome};
 use super::outcome::{Outcome, Said};
-use super::work::{Reading, Sent, Work};
+use super::reading::Reading;
+use super::work::{Sent, Work};
 
 /// Rows are gathered until there are so many bytes of them, or until the server has no more at the moment.
 const PIECE_BYTES: usize = 16 * 1024;

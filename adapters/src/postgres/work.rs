@@ -11,17 +11,17 @@
 
 use std::ffi::CStr;
 
-use crate::sql::{Answer, Database, Done, Failure, Statement, Task, Wants};
+use crate::sql::{Answer, Database, Failure, Statement, Task};
 use crate::{CallContext, Error, Request, Response};
 
 use super::Postgres;
 use super::connection::{Connection, Standing};
 use super::exchange::Exchange;
 use super::failure::{is_out_of_date, of_confusion, of_outcome};
-use super::outcome::{Outcome, Said};
+use super::outcome::Said;
 use super::parameters::Parameters;
+use super::reading::Reading;
 use super::session::Session;
-use super::statements::Shape;
 
 /// After an answer has failed, so many rows are thrown away at most. If there are more, a new session costs
 /// less.
@@ -274,91 +274,6 @@ fn breaking(failure: Option<Failure>) -> Failure {
         Some(failure) => failure.error.breaking_session().into(),
         None => of_confusion("too many rows of a statement that has failed"),
     }
-}
-
-/// The answer to one statement, as far as it is read.
-#[derive(Default)]
-pub(super) struct Reading {
-    is_begun: bool,
-    has_enough: bool,
-    failed: Option<Failure>,
-    wasted: u64,
-    /// The columns, where they are not what was told before.
-    shape: Option<Shape>,
-}
-
-impl Reading {
-    pub(super) fn take(
-        &mut self,
-        outcome: &Outcome,
-        task: &Task<'_>,
-        answer: &mut Answer<'_>,
-        session: &mut Session,
-        config: &Postgres,
-    ) -> Result<(), Error> {
-        let Session {
-            statements,
-            scratch,
-            ..
-        } = session;
-        let known = statements
-            .get(task.index)
-            .and_then(|ready| ready.shape.as_ref());
-        let known = known.filter(|shape| shape.types.len() == outcome.width());
-        let has_rows = outcome.said() != Said::Done;
-        if !self.is_begun {
-            if has_rows && known.is_none() {
-                self.shape = Some(statements.shape_of(outcome)?);
-            }
-            let shape = self.shape.as_ref().or(known).filter(|_| has_rows);
-            answer.begin(shape.map(|shape| &shape.columns))?;
-            self.is_begun = true;
-        }
-        if let Some(shape) = self.shape.as_ref().or(known)
-            && has_rows
-        {
-            for row in 0..outcome.height() {
-                if !self.has_enough {
-                    let wants = add_row(outcome, row, shape, answer, scratch, config)?;
-                    self.has_enough = wants == Wants::Enough;
-                }
-            }
-        }
-        if outcome.said() != Said::Row {
-            let changes = match task.statement.reads() {
-                true => 0,
-                false => outcome.count(),
-            };
-            answer.end(Done {
-                changes,
-                last_insert_id: None,
-            })?;
-        }
-        Ok(())
-    }
-}
-
-fn add_row(
-    outcome: &Outcome,
-    row: usize,
-    shape: &Shape,
-    answer: &mut Answer<'_>,
-    scratch: &mut Vec<Vec<u8>>,
-    config: &Postgres,
-) -> Result<Wants, Error> {
-    if scratch.len() < shape.types.len() {
-        scratch.resize_with(shape.types.len(), Vec::new);
-    }
-    let texts = config.common.output.decimals_are_texts;
-    for (column, kind) in shape.types.iter().enumerate() {
-        if let Some(value) = outcome.value(row, column) {
-            kind.convert(value, texts, &mut scratch[column])?;
-        }
-    }
-    answer.row(&shape.columns, |column| match outcome.value(row, column) {
-        Some(value) => shape.types[column].cell(value, &scratch[column]),
-        None => Ok(crate::sql::Cell::Null),
-    })
 }
 
 impl Database for Work<'_> {
