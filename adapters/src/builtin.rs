@@ -4,6 +4,8 @@
 
 #[cfg(feature = "curl")]
 use crate::curl;
+#[cfg(feature = "postgres")]
+use crate::postgres;
 #[cfg(feature = "redis")]
 use crate::redis;
 use crate::registry::AdapterSpec;
@@ -22,6 +24,8 @@ pub const BUILTIN: &[AdapterSpec] = &[
     curl::spec(),
     #[cfg(feature = "redis")]
     redis::spec(),
+    #[cfg(feature = "postgres")]
+    postgres::spec(),
     #[cfg(feature = "sqlite")]
     sqlite::spec(),
 ];

@@ -13,6 +13,7 @@
 //! | [`resolve`] | the system's resolver: the addresses of a name | |
 //! | `curl` | libcurl: one upstream URL for each location | `curl` |
 //! | `redis` | Redis: commands, lists of them or a script for each location | `redis` (default), `redis-tls` |
+//! | `postgres` | PostgreSQL, through libpq | `postgres`, or `postgres-bundled` |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
 //!
 //! What SQL adapters have in common is in [`sql`].
@@ -31,6 +32,8 @@ mod error;
 pub mod file;
 pub mod mount;
 pub mod params;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;

@@ -16,6 +16,8 @@ pub const NOT_COMPILED: &[(&str, &str)] = &[
     ("curl", "curl"),
     #[cfg(not(feature = "redis"))]
     ("redis", "redis"),
+    #[cfg(not(feature = "postgres"))]
+    ("postgres", "postgres"),
     #[cfg(not(feature = "sqlite"))]
     ("sqlite", "sqlite"),
 ];

@@ -61,6 +61,9 @@ mod hostile;
 mod leaks;
 #[path = "contract/outages.rs"]
 mod outages;
+#[cfg(feature = "postgres")]
+#[path = "contract/postgres.rs"]
+mod postgres;
 #[cfg(feature = "redis")]
 #[path = "contract/redis.rs"]
 mod redis;

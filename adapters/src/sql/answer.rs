@@ -263,15 +263,8 @@ impl<'o> Answer<'o> {
         if format == Format::None || self.is_null {
             return Ok(Response::status(StatusCode::NO_CONTENT));
         }
-        let content_type = match (format, self.content_type) {
-            (_, Some(content_type)) => content_type,
-            (Format::Lines, _) => HeaderValue::from_static("application/x-ndjson"),
-            (Format::Csv, _) => HeaderValue::from_static("text/csv; charset=utf-8; header=present"),
-            (Format::Value, _) => HeaderValue::from_static("text/plain; charset=utf-8"),
-            (Format::Raw, _) => HeaderValue::from_static("application/octet-stream"),
-            _ => JSON,
-        };
-        let mut response = Response::bytes(content_type, self.body);
+        let body = std::mem::take(&mut self.body);
+        let mut response = Response::bytes(self.media_type(), body);
         if format == Format::Raw {
             let nosniff = HeaderValue::from_static("nosniff");
             response
@@ -279,6 +272,28 @@ impl<'o> Answer<'o> {
                 .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
         }
         Ok(response)
+    }
+
+    /// The head of a response whose rows are sent as they come.
+    pub fn head(&self) -> Response {
+        Response::bytes(self.media_type(), Vec::new())
+    }
+
+    /// What has been written and not been taken, if it is so many bytes.
+    pub fn take(&mut self, at_least_bytes: usize) -> Option<Vec<u8>> {
+        let is_enough = !self.body.is_empty() && self.body.len() >= at_least_bytes;
+        is_enough.then(|| std::mem::take(&mut self.body))
+    }
+
+    fn media_type(&self) -> HeaderValue {
+        match (self.output.format, &self.content_type) {
+            (_, Some(content_type)) => content_type.clone(),
+            (Format::Lines, _) => HeaderValue::from_static("application/x-ndjson"),
+            (Format::Csv, _) => HeaderValue::from_static("text/csv; charset=utf-8; header=present"),
+            (Format::Value, _) => HeaderValue::from_static("text/plain; charset=utf-8"),
+            (Format::Raw, _) => HeaderValue::from_static("application/octet-stream"),
+            _ => JSON,
+        }
     }
 
     fn object<'c>(

@@ -40,7 +40,7 @@ impl Cell<'_> {
     }
 
     /// Writes it as JSON.
-    pub(super) fn write_json(
+    pub(crate) fn write_json(
         &self,
         out: &mut Vec<u8>,
         decimals_are_texts: bool,
@@ -58,7 +58,7 @@ impl Cell<'_> {
             Self::Decimal(text) if decimals_are_texts => write_text(out, text.as_bytes())?,
             Self::Decimal(text) => out.extend_from_slice(text.as_bytes()),
             Self::Text(text) => write_text(out, text)?,
-            Self::Json(json) => out.extend_from_slice(json),
+            Self::Json(json) => write_on_one_line(out, json),
             Self::Bytes(bytes) => write_base64(out, bytes)?,
         }
         Ok(())
@@ -83,6 +83,18 @@ impl Cell<'_> {
 /// Writes a text as JSON.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Error> {
     serde_json::to_writer(out, &*String::from_utf8_lossy(text)).map_err(unwritable)
+}
+
+/// Writes a JSON document as a part of another one, which may have to be one line. Within a text of JSON there
+/// are no such characters, so that it means the same.
+fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(json);
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
 }
 
 /// Writes bytes as base64 without quotes.

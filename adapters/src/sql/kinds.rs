@@ -51,6 +51,8 @@ pub enum ValueKind {
     Json,
     /// Bytes, as base64 (standard alphabet).
     Bytes,
+    /// An array, as JSON has it, or a text that the database judges.
+    Array,
     /// A UUID in hexadecimal, with or without hyphens.
     Uuid,
 }
@@ -112,6 +114,7 @@ impl ValueKind {
             Some(b'[' | b'{') => match self {
                 // An array of PostgreSQL's is made of a JSON one by whoever knows its type.
                 Self::Any | Self::Text => Ok(Value::Json(json.into())),
+                Self::Array if json.starts_with('[') => Ok(Value::Json(json.into())),
                 _ => Err(self.mismatch(name)),
             },
             Some(b't' | b'f') => match self {
@@ -136,7 +139,7 @@ impl ValueKind {
                 let detail = format!("the parameter `{name}` does not fit into a 64-bit integer");
                 Error::bad_request(detail).with_source(error)
             }),
-            Self::Bool => Err(self.mismatch(name)),
+            Self::Bool | Self::Array => Err(self.mismatch(name)),
             _ => self.of_text(json.into(), name),
         }
     }
@@ -144,7 +147,7 @@ impl ValueKind {
     fn of_text<'p>(self, text: Cow<'p, str>, name: &str) -> Result<Value<'p>, Error> {
         let mismatch = || self.mismatch(name);
         match self {
-            Self::Any | Self::Text => Ok(Value::Text(text)),
+            Self::Any | Self::Text | Self::Array => Ok(Value::Text(text)),
             Self::Integer { min, max } => {
                 let number: i64 = text
                     .parse()
@@ -193,6 +196,7 @@ impl ValueKind {
             Self::Bool => "true or false".to_owned(),
             Self::Json => "a JSON document".to_owned(),
             Self::Bytes => "base64".to_owned(),
+            Self::Array => "an array".to_owned(),
             Self::Uuid => "a UUID".to_owned(),
         };
         Error::bad_request(format!("the parameter `{name}` must be {wanted}"))

@@ -63,6 +63,16 @@ pub trait Database {
     /// What the database or the answer says.
     fn run(&mut self, task: Task<'_>, answer: &mut Answer<'_>) -> Result<(), Failure>;
 
+    /// Runs the statements of a transaction in their order. A database that can be sent all of them at once
+    /// has its own way.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run): those of the first statement that failed.
+    fn run_all(&mut self, tasks: &[Task<'_>], answer: &mut Answer<'_>) -> Result<(), Failure> {
+        tasks.iter().try_for_each(|task| self.run(*task, answer))
+    }
+
     /// Whether one statement alone needs a transaction around it, so that its changes go when its answer
     /// cannot be sent. `index` is as in [`Task`].
     fn needs_transaction(&self, statement: &Statement, index: (usize, usize)) -> bool {
@@ -119,12 +129,37 @@ impl Common {
         request: &Request,
         call: &CallContext,
     ) -> Result<Response, Error> {
+        self.fill(request, call, |transaction, values| {
+            self.try_often(database, call, transaction, values)
+        })
+    }
+
+    /// Has `run` called with what a request runs, and with the values of each of its statements.
+    ///
+    /// # Errors
+    ///
+    /// 405 when nothing runs for its method, 400 when a value is missing or wrong, and what `run` says.
+    pub fn fill<R>(
+        &self,
+        request: &Request,
+        call: &CallContext,
+        run: impl FnOnce(&Transaction, &[Vec<Value<'_>>]) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let transaction = self.plan.of(request.method())?;
         let filler = Filler::new(request, call, &self.sources)?;
-        let values = values(transaction, &filler)?;
+        run(transaction, &values(transaction, &filler)?)
+    }
+
+    fn try_often(
+        &self,
+        database: &mut impl Database,
+        call: &CallContext,
+        transaction: &Transaction,
+        values: &[Vec<Value<'_>>],
+    ) -> Result<Response, Error> {
         let mut tries = 0;
         loop {
-            match self.try_once(database, transaction, &values) {
+            match self.try_once(database, transaction, values) {
                 Err(failure)
                     if failure.is_worth_a_retry
                         && tries < self.retries
@@ -150,11 +185,10 @@ impl Common {
         request: &Request,
         call: &CallContext,
     ) -> Result<Response, Error> {
-        let transaction = self.plan.of(request.method())?;
-        let filler = Filler::new(request, call, &self.sources)?;
-        let values = values(transaction, &filler)?;
-        let outcome = self.run_all(database, transaction, &values);
-        outcome.map_err(|failure| failure.error)
+        self.fill(request, call, |transaction, values| {
+            let outcome = self.run_all(database, transaction, values);
+            outcome.map_err(|failure| failure.error)
+        })
     }
 
     fn try_once(
@@ -192,14 +226,15 @@ impl Common {
         values: &[Vec<Value<'_>>],
     ) -> Result<Response, Failure> {
         let mut answer = Answer::new(&self.output);
-        for (at, (statement, values)) in transaction.statements.iter().zip(values).enumerate() {
-            let task = Task {
+        let statements = transaction.statements.iter().zip(values).enumerate();
+        let tasks: Vec<Task<'_>> = statements
+            .map(|(at, (statement, values))| Task {
                 statement,
                 index: (transaction.index, at),
                 values,
-            };
-            database.run(task, &mut answer)?;
-        }
+            })
+            .collect();
+        database.run_all(&tasks, &mut answer)?;
         Ok(answer.finish()?)
     }
 }

@@ -93,6 +93,7 @@ pub struct Statement {
     parameters: Vec<Parameter>,
     placeholders: Vec<usize>,
     reads: bool,
+    gives_changes: bool,
 }
 
 /// Why a text is not a statement.
@@ -124,6 +125,7 @@ impl Statement {
                 parameters: Vec::new(),
                 placeholders: Vec::new(),
                 reads: true,
+                gives_changes: false,
             },
             words: Words::default(),
         };
@@ -137,6 +139,7 @@ impl Statement {
             return Err(malformed("it is empty; give one statement"));
         }
         statement.reads = words.reads();
+        statement.gives_changes = words.gives_changes();
         Ok(statement)
     }
 
@@ -159,6 +162,12 @@ impl Statement {
     pub fn reads(&self) -> bool {
         self.reads
     }
+
+    /// Whether it looks as if it changed rows and gave rows back: `RETURNING`, or a `WITH` that writes. Only
+    /// then can its answer fail after it has changed something.
+    pub fn gives_changes(&self) -> bool {
+        self.gives_changes
+    }
 }
 
 /// The words of a statement outside of texts and comments, as far as they tell whether it writes.
@@ -167,6 +176,7 @@ struct Words {
     count: usize,
     begins_reading: bool,
     writes: bool,
+    returns: bool,
     last_is_for: bool,
 }
 
@@ -182,6 +192,7 @@ impl Words {
         // `FOR UPDATE` locks rows, and changes none.
         let is_lock = self.last_is_for && is(&["UPDATE"]);
         self.writes |= is(&["INSERT", "UPDATE", "DELETE", "MERGE", "INTO"]) && !is_lock;
+        self.returns |= is(&["RETURNING", "OUTPUT"]);
         // `FOR NO KEY UPDATE`.
         self.last_is_for = is(&["FOR"]) || (self.last_is_for && is(&["NO", "KEY"]));
         self.count += 1;
@@ -189,6 +200,10 @@ impl Words {
 
     fn reads(&self) -> bool {
         self.begins_reading && !self.writes
+    }
+
+    fn gives_changes(&self) -> bool {
+        self.writes && (self.begins_reading || self.returns)
     }
 }
 
@@ -341,7 +356,12 @@ impl<'s> Reader<'s> {
         let kind = match cast {
             Some(cast) => ValueKind::named(cast).or_else(|| {
                 // PostgreSQL has types that only it knows.
-                self.dialect.has_casts.then_some(ValueKind::Any)
+                let kind = if cast.ends_with("[]") {
+                    ValueKind::Array
+                } else {
+                    ValueKind::Any
+                };
+                self.dialect.has_casts.then_some(kind)
             }),
             None => Some(ValueKind::Any),
         };

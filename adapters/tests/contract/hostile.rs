@@ -56,10 +56,10 @@ pub(crate) fn what_a_backend_may_refuse_is_refused_or_stored_exactly<S: Subject>
         let answer = rig.post("/store", text);
         refused_or_exact(&rig, &answer, text);
     }
-    // Arrays and objects are their JSON text.
+    // Numbers are their digits where a text is expected; arrays and objects are their JSON text.
     let deep_array = "[".repeat(DEPTH) + &"]".repeat(DEPTH);
     let deep_object = "{\"a\":".repeat(DEPTH) + "1" + &"}".repeat(DEPTH);
-    for text in [&deep_array, &deep_object] {
+    for text in ["99999999999999999999", "1e999", &deep_array, &deep_object] {
         let body = format!("{{\"value\":{text}}}");
         let answer = rig.server.request("POST", "/store", JSON, body.as_bytes());
         refused_or_exact(&rig, &answer, text);
@@ -76,7 +76,7 @@ pub(crate) fn what_is_malformed_is_refused<S: Subject>() {
         assert_refused(&answer, &format!("{target} {shown}"));
     };
     let unclosed = "[".repeat(DEPTH);
-    let bodies: [&[u8]; 10] = [
+    let bodies: [&[u8]; 8] = [
         b"",
         b"{",
         b"[]",
@@ -84,8 +84,6 @@ pub(crate) fn what_is_malformed_is_refused<S: Subject>() {
         b"{\"value\":\"\xff\xfe\"}",
         b"{\"value\":\"\\ud800\"}",
         b"{\"value\":\"\0\"}",
-        b"{\"value\":99999999999999999999}",
-        b"{\"value\":1e999}",
         unclosed.as_bytes(),
     ];
     for body in bodies {

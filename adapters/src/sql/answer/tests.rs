@@ -244,3 +244,10 @@ fn two_columns_of_one_name_are_refused() {
     let error = Columns::new(["a", "b", "a"].map(str::to_owned)).unwrap_err();
     assert_eq!(error.0, "a");
 }
+
+#[test]
+fn a_json_document_of_several_lines_is_one_line_of_ndjson() {
+    let document = Cell::Json(b"{\"a\":\r\n  1}");
+    let lines = body(Format::Lines, &["doc"], &[&[document]]);
+    assert_eq!(lines, "{\"doc\":{\"a\":    1}}\n");
+}

@@ -144,3 +144,15 @@ fn integers_have_the_ranges_of_their_widths() {
         );
     }
 }
+
+#[test]
+fn an_array_is_one_of_json_or_a_text_that_the_database_judges() {
+    let of = |found| ValueKind::Array.value(found, "p");
+    assert_eq!(of(Found::Json("[1]")).unwrap(), Value::Json("[1]".into()));
+    assert_eq!(of(Found::Json("null")).unwrap(), Value::Null);
+    assert_eq!(of(Found::Text("{1}")).unwrap(), text("{1}"));
+    for json in ["{}", "1", "true"] {
+        let error = of(Found::Json(json)).unwrap_err();
+        assert_eq!(error.detail(), "the parameter `p` must be an array");
+    }
+}

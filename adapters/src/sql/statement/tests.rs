@@ -235,3 +235,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn its_words_tell_whether_it_gives_back_what_it_changed() {
+    for gives in [
+        "INSERT INTO t VALUES (1) RETURNING id",
+        "delete from t returning *",
+        "WITH gone AS (DELETE FROM t RETURNING id) SELECT count(*) FROM gone",
+    ] {
+        assert!(parsed(gives, Dialect::POSTGRES).gives_changes(), "{gives}");
+    }
+    for gives_none in [
+        "INSERT INTO t VALUES ('RETURNING')",
+        "SELECT 1",
+        "VACUUM",
+        "CALL work()",
+    ] {
+        let statement = parsed(gives_none, Dialect::POSTGRES);
+        assert!(!statement.gives_changes(), "{gives_none}");
+    }
+}
+
+#[test]
+fn a_parameter_may_be_an_array_where_the_database_has_them() {
+    let statement = parsed("SELECT :ids::int8[]", Dialect::POSTGRES);
+    assert_eq!(statement.text(), "SELECT $1::int8[]");
+    assert_eq!(statement.parameters()[0].kind, ValueKind::Array);
+    assert!(Statement::parse("SELECT :ids::int8[]", Dialect::SQLITE).is_err());
+}
