@@ -93,6 +93,7 @@ pub struct Statement {
     parameters: Vec<Parameter>,
     placeholders: Vec<usize>,
     reads: bool,
+    returns_rows: bool,
 }
 
 /// Why a text is not a statement.
@@ -124,6 +125,7 @@ impl Statement {
                 parameters: Vec::new(),
                 placeholders: Vec::new(),
                 reads: true,
+                returns_rows: false,
             },
             words: Words::default(),
         };
@@ -137,6 +139,7 @@ impl Statement {
             return Err(malformed("it is empty; give one statement"));
         }
         statement.reads = words.reads();
+        statement.returns_rows = statement.reads || words.returns;
         Ok(statement)
     }
 
@@ -159,6 +162,11 @@ impl Statement {
     pub fn reads(&self) -> bool {
         self.reads
     }
+
+    /// Whether it looks as if it had rows: it reads, or has a `RETURNING`. What a procedure does is not seen.
+    pub fn returns_rows(&self) -> bool {
+        self.returns_rows
+    }
 }
 
 /// The words of a statement outside of texts and comments, as far as they tell whether it writes.
@@ -167,6 +175,7 @@ struct Words {
     count: usize,
     begins_reading: bool,
     writes: bool,
+    returns: bool,
     last_is_for: bool,
 }
 
@@ -182,6 +191,7 @@ impl Words {
         // `FOR UPDATE` locks rows, and changes none.
         let is_lock = self.last_is_for && is(&["UPDATE"]);
         self.writes |= is(&["INSERT", "UPDATE", "DELETE", "MERGE", "INTO"]) && !is_lock;
+        self.returns |= is(&["RETURNING"]);
         // `FOR NO KEY UPDATE`.
         self.last_is_for = is(&["FOR"]) || (self.last_is_for && is(&["NO", "KEY"]));
         self.count += 1;
