@@ -4,6 +4,8 @@
 
 #[cfg(feature = "curl")]
 use crate::curl;
+#[cfg(feature = "mysql")]
+use crate::mysql;
 #[cfg(feature = "redis")]
 use crate::redis;
 use crate::registry::AdapterSpec;
@@ -20,6 +22,8 @@ pub const BUILTIN: &[AdapterSpec] = &[
     resolve::spec(),
     #[cfg(feature = "curl")]
     curl::spec(),
+    #[cfg(feature = "mysql")]
+    mysql::spec(),
     #[cfg(feature = "redis")]
     redis::spec(),
     #[cfg(feature = "sqlite")]

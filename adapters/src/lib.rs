@@ -12,6 +12,7 @@
 //! | [`mod@file`] | the file system: files below a folder | |
 //! | [`resolve`] | the system's resolver: the addresses of a name | |
 //! | `curl` | libcurl: one upstream URL for each location | `curl` |
+//! | `mysql` | MySQL and MariaDB: SQL statements, through MariaDB's Connector/C | `mysql` |
 //! | `redis` | Redis: commands, lists of them or a script for each location | `redis` (default), `redis-tls` |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
 //!
@@ -30,6 +31,8 @@ pub mod echo;
 mod error;
 pub mod file;
 pub mod mount;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 pub mod params;
 #[cfg(feature = "redis")]
 pub mod redis;
