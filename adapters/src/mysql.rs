@@ -22,6 +22,8 @@
 //! - **A session is reused only clean**: not with unread rows, within a transaction, or after an error of the
 //!   connection. `reset = true` also has the server forget variables, locks and temporary tables after each
 //!   call, for two more round trips.
+//! - **A server that was started anew, or that closes idle connections, costs no call**: what it has closed is
+//!   noticed before anything is sent, and replaced.
 //! - **Servers fail over**: when several are given and one cannot be used, the next one is, and new sessions
 //!   stay with the one that worked.
 //!
@@ -54,6 +56,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 mod url;
+mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,9 +85,10 @@ impl Adapter for MySql {
     fn open(&self) -> Result<Session, Error> {
         // Relaxed: a hint, which goes with nothing else.
         let preferred = self.preferred.load(Ordering::Relaxed);
-        let (session, server) = Session::open(&self.login, preferred)?;
-        if server != preferred {
-            self.preferred.store(server, Ordering::Relaxed);
+        let session = Session::open(&self.login, preferred, None)?;
+        if session.server() != preferred {
+            // Relaxed: as above.
+            self.preferred.store(session.server(), Ordering::Relaxed);
         }
         Ok(session)
     }

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mysqlclient_sys as ffi;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::handle::{Handle, Setting};
 use super::login::{Login, Server, Tls};
@@ -94,6 +96,13 @@ impl Connection {
     /// Its socket.
     pub(super) fn socket(&self) -> RawFd {
         self.handle.socket()
+    }
+
+    /// Whether the server has closed it, or said something unasked, which it does before it closes. Between
+    /// calls only.
+    pub(super) fn is_closed(&self) -> bool {
+        let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.socket(), &mut [0; 1], look) != Err(Errno::EAGAIN)
     }
 
     /// Whether a transaction is open, as the server said last.

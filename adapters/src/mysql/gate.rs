@@ -26,10 +26,6 @@ const RETURN_TIME_MAX: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(super) struct Gate {
     login: Arc<Login>,
-    /// Which of the login's servers it is.
-    server: usize,
-    /// The server's number of the connection.
-    connection: u64,
     // Held for moments only. While a call is here its socket is open: the worker takes the call away first.
     running: Mutex<Option<Running>>,
     has_ended: Condvar,
@@ -38,7 +34,17 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct Running {
     call: CallContext,
-    socket: RawFd,
+    line: Line,
+}
+
+/// A connection, as far as it can be ended by somebody else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// Which of the login's servers it is.
+    pub(super) server: usize,
+    /// The server's number of it.
+    pub(super) connection: u64,
+    pub(super) socket: RawFd,
 }
 
 /// The call can be interrupted for as long as this lives.
@@ -46,37 +52,35 @@ struct Running {
 pub(super) struct Passage<'g>(&'g Gate);
 
 impl Gate {
-    pub(super) fn new(login: Arc<Login>, server: usize, connection: u64) -> Self {
+    pub(super) fn new(login: Arc<Login>) -> Self {
         Self {
             login,
-            server,
-            connection,
             running: Mutex::default(),
             has_ended: Condvar::new(),
         }
     }
 
-    /// The session begins to run this call, over this socket.
-    pub(super) fn begin(&self, call: &CallContext, socket: RawFd) -> Passage<'_> {
+    /// The session begins to run this call on this connection.
+    pub(super) fn begin(&self, call: &CallContext, line: Line) -> Passage<'_> {
         let call = call.clone();
-        *self.lock() = Some(Running { call, socket });
+        *self.lock() = Some(Running { call, line });
         Passage(self)
     }
 
     /// The connection, if the call that runs on it is of no more use to anybody.
-    fn is_stale(&self) -> bool {
-        self.lock()
-            .as_ref()
-            .is_some_and(|running| is_over(&running.call))
+    fn stale(&self) -> Option<Line> {
+        let running = self.lock();
+        let running = running.as_ref().filter(|running| is_over(&running.call));
+        running.map(|running| running.line)
     }
 
-    fn kill(&self) -> Result<(), String> {
+    fn kill(&self, line: Line) -> Result<(), String> {
         let until = Some(Instant::now() + KILL_TIME_MAX);
         let password = self.login.password.read()?;
-        let server = &self.login.servers[self.server];
+        let server = &self.login.servers[line.server];
         let side = Connection::open(&self.login, server, password.as_deref(), until);
         let side = side.map_err(|refusal| refusal.to_string())?;
-        let sql = CString::new(format!("KILL {}", self.connection)).unwrap_or_default();
+        let sql = CString::new(format!("KILL {}", line.connection)).unwrap_or_default();
         side.run(&sql, until).map_err(|refusal| refusal.to_string())
     }
 
@@ -108,13 +112,13 @@ impl Interrupt for Killer {
 
     fn interrupt(&self) {
         let gate = &*self.0;
-        if !gate.is_stale() {
+        let Some(line) = gate.stale() else {
             return;
-        }
-        let killed = gate.kill();
+        };
+        let killed = gate.kill(line);
         if let Err(reason) = &killed {
             tracing::warn!(
-                connection = gate.connection,
+                connection = line.connection,
                 reason,
                 "a statement that nobody waits for could not be killed; its connection is closed, and the server \
                  may go on with it until it notices"
@@ -133,7 +137,7 @@ impl Interrupt for Killer {
         if let Some(running) = &*running
             && is_over(&running.call)
         {
-            hang_up(running.socket);
+            hang_up(running.line.socket);
         }
     }
 }
