@@ -4,6 +4,8 @@
 
 #[cfg(feature = "curl")]
 use crate::curl;
+#[cfg(feature = "mysql")]
+use crate::mysql;
 #[cfg(feature = "postgres")]
 use crate::postgres;
 #[cfg(feature = "redis")]
@@ -22,6 +24,8 @@ pub const BUILTIN: &[AdapterSpec] = &[
     resolve::spec(),
     #[cfg(feature = "curl")]
     curl::spec(),
+    #[cfg(feature = "mysql")]
+    mysql::spec(),
     #[cfg(feature = "redis")]
     redis::spec(),
     #[cfg(feature = "postgres")]

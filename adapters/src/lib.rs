@@ -12,6 +12,7 @@
 //! | [`mod@file`] | the file system: files below a folder | |
 //! | [`resolve`] | the system's resolver: the addresses of a name | |
 //! | `curl` | libcurl: one upstream URL for each location | `curl` |
+//! | `mysql` | MySQL and MariaDB: SQL statements, through MariaDB's Connector/C | `mysql` |
 //! | `redis` | Redis: commands, lists of them or a script for each location | `redis` (default), `redis-tls` |
 //! | `postgres` | PostgreSQL, through libpq | `postgres`, or `postgres-bundled` |
 //! | `sqlite` | SQLite: one statement for each location | `sqlite` (default) |
@@ -31,6 +32,8 @@ pub mod echo;
 mod error;
 pub mod file;
 pub mod mount;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 pub mod params;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -14,6 +14,8 @@ use crate::settings::{KeySpec, Settings};
 pub const NOT_COMPILED: &[(&str, &str)] = &[
     #[cfg(not(feature = "curl"))]
     ("curl", "curl"),
+    #[cfg(not(feature = "mysql"))]
+    ("mysql", "mysql"),
     #[cfg(not(feature = "redis"))]
     ("redis", "redis"),
     #[cfg(not(feature = "postgres"))]

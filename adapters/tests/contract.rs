@@ -59,6 +59,9 @@ mod answers;
 mod hostile;
 #[path = "contract/leaks.rs"]
 mod leaks;
+#[cfg(feature = "mysql")]
+#[path = "contract/mysql.rs"]
+mod mysql;
 #[path = "contract/outages.rs"]
 mod outages;
 #[cfg(feature = "postgres")]

@@ -325,7 +325,7 @@ impl Database for Work<'_> {
         read
     }
 
-    fn needs_transaction(&self, statement: &Statement) -> bool {
+    fn needs_transaction(&self, statement: &Statement, _: (usize, usize)) -> bool {
         statement.gives_changes()
     }
 }

@@ -94,6 +94,7 @@ pub struct Statement {
     placeholders: Vec<usize>,
     reads: bool,
     gives_changes: bool,
+    returns_rows: bool,
 }
 
 /// Why a text is not a statement.
@@ -126,6 +127,7 @@ impl Statement {
                 placeholders: Vec::new(),
                 reads: true,
                 gives_changes: false,
+                returns_rows: false,
             },
             words: Words::default(),
         };
@@ -140,6 +142,7 @@ impl Statement {
         }
         statement.reads = words.reads();
         statement.gives_changes = words.gives_changes();
+        statement.returns_rows = statement.reads || words.returns;
         Ok(statement)
     }
 
@@ -168,6 +171,11 @@ impl Statement {
     pub fn gives_changes(&self) -> bool {
         self.gives_changes
     }
+
+    /// Whether it looks as if it had rows: it reads, or has a `RETURNING`. What a procedure does is not seen.
+    pub fn returns_rows(&self) -> bool {
+        self.returns_rows
+    }
 }
 
 /// The words of a statement outside of texts and comments, as far as they tell whether it writes.
@@ -192,7 +200,7 @@ impl Words {
         // `FOR UPDATE` locks rows, and changes none.
         let is_lock = self.last_is_for && is(&["UPDATE"]);
         self.writes |= is(&["INSERT", "UPDATE", "DELETE", "MERGE", "INTO"]) && !is_lock;
-        self.returns |= is(&["RETURNING", "OUTPUT"]);
+        self.returns |= is(&["RETURNING"]);
         // `FOR NO KEY UPDATE`.
         self.last_is_for = is(&["FOR"]) || (self.last_is_for && is(&["NO", "KEY"]));
         self.count += 1;
