@@ -208,9 +208,9 @@ impl Database for Work<'_> {
         }
     }
 
-    fn needs_transaction(&self, statement: &Statement, _: (usize, usize)) -> bool {
+    fn needs_transaction(&self, statement: &Statement, _index: (usize, usize)) -> bool {
         // Without rows the answer is complete before anything is written. What a procedure does is its own
         // affair: it may have transactions.
-        !statement.reads() && statement.returns_rows()
+        statement.gives_changes()
     }
 }

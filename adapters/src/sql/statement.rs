@@ -94,7 +94,6 @@ pub struct Statement {
     placeholders: Vec<usize>,
     reads: bool,
     gives_changes: bool,
-    returns_rows: bool,
 }
 
 /// Why a text is not a statement.
@@ -127,7 +126,6 @@ impl Statement {
                 placeholders: Vec::new(),
                 reads: true,
                 gives_changes: false,
-                returns_rows: false,
             },
             words: Words::default(),
         };
@@ -142,7 +140,6 @@ impl Statement {
         }
         statement.reads = words.reads();
         statement.gives_changes = words.gives_changes();
-        statement.returns_rows = statement.reads || words.returns;
         Ok(statement)
     }
 
@@ -170,11 +167,6 @@ impl Statement {
     /// then can its answer fail after it has changed something.
     pub fn gives_changes(&self) -> bool {
         self.gives_changes
-    }
-
-    /// Whether it looks as if it had rows: it reads, or has a `RETURNING`. What a procedure does is not seen.
-    pub fn returns_rows(&self) -> bool {
-        self.returns_rows
     }
 }
 
