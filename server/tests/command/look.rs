@@ -33,7 +33,7 @@ fn check_says_ok_in_one_line() {
 fn adapters_lists_sqlite_and_its_keys() {
     let all = Process::run(["adapters"]);
     assert_eq!(all.code, Some(0));
-    for name in ["callback", "echo", "sleep", "sqlite"] {
+    for name in ["callback", "echo", "file", "redis", "resolve", "sleep", "sqlite"] {
         assert!(
             all.out.lines().any(|line| line.starts_with(name)),
             "{}",
@@ -45,7 +45,7 @@ fn adapters_lists_sqlite_and_its_keys() {
     for key in [
         "database",
         "query",
-        "row",
+        "format",
         "busy_timeout",
         "pool",
         "deadline",
