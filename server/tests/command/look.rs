@@ -33,7 +33,9 @@ fn check_says_ok_in_one_line() {
 fn adapters_lists_sqlite_and_its_keys() {
     let all = Process::run(["adapters"]);
     assert_eq!(all.code, Some(0));
-    for name in ["callback", "echo", "file", "redis", "resolve", "sleep", "sqlite"] {
+    for name in [
+        "callback", "echo", "file", "redis", "resolve", "sleep", "sqlite",
+    ] {
         assert!(
             all.out.lines().any(|line| line.starts_with(name)),
             "{}",
