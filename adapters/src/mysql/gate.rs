@@ -2,8 +2,12 @@
 //!
 //! The server stops the statement, rolls its transaction back and closes the connection; all of it is gone
 //! when the client is. It is the connection that is killed, not the query: our session is not used again in
-//! any case, and numbers of connections are not used twice, so a kill that comes late hits nobody. A killed
-//! query could be the next one.
+//! any case, and a server does not use numbers of connections twice, so a kill that comes late hits nobody. A
+//! killed query could be the next one.
+//!
+//! Another server does use them: one that has started since, or one that the same name leads to now. A server that
+//! has not come as far as our number is another one, and is left alone. Where several servers share one address
+//! and their numbers are alike, nobody can tell them apart from here: give each of them its own.
 
 use std::ffi::CString;
 use std::os::fd::RawFd;
@@ -80,6 +84,9 @@ impl Gate {
         let server = &self.login.servers[line.server];
         let side = Connection::open(&self.login, server, password.as_deref(), until);
         let side = side.map_err(|refusal| refusal.to_string())?;
+        if side.id() < line.connection {
+            return Err("another server answers at this address now".to_owned());
+        }
         let sql = CString::new(format!("KILL {}", line.connection)).unwrap_or_default();
         side.run(&sql, until).map_err(|refusal| refusal.to_string())
     }

@@ -7,7 +7,7 @@ use mysqlclient_sys as ffi;
 use crate::Error;
 use crate::sql::{Answer, Columns, Failure, Wants};
 
-use super::column::Column;
+use super::column::{Column, is_known};
 use super::prepared::Prepared;
 use super::refusal::Refusal;
 use super::slot::Slot;
@@ -53,8 +53,13 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// Two have one name.
+    /// Two have one name, or one is of a type that the library does not know.
     pub(super) fn of(fields: &[ffi::MYSQL_FIELD]) -> Result<Self, Error> {
+        if let Some(unknown) = fields.iter().find(|field| !is_known(field)) {
+            let source = format!("column `{}`", Column::of(unknown).name);
+            let error = Error::internal("the result has a column of a type that is not known");
+            return Err(error.with_source(source).breaking_session());
+        }
         let columns: Vec<_> = fields.iter().map(Column::of).collect();
         let names = Columns::new(columns.iter().map(|column| column.name.clone()));
         let names = names.map_err(|error| {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use pq_sys::{ConnStatusType, PGTransactionStatusType, PGconn};
 
 use super::cancel::Cancel;
+use super::exchange::Patience;
 use super::outcome::{Outcome, text};
 use super::parameters::Parameters;
 
@@ -20,6 +21,8 @@ use super::parameters::Parameters;
 pub(super) struct Connection {
     raw: NonNull<PGconn>,
     cancel: Option<Arc<Cancel>>,
+    /// Of the call that runs.
+    pub(super) patience: Patience,
 }
 
 /// libpq says why in [`Connection::message`]: the connection is of no more use.
@@ -49,9 +52,13 @@ impl Connection {
         names.push(ptr::null());
         values.push(ptr::null());
         // SAFETY: two lists of the same length, each ended by null, of texts that outlive the call.
-        let raw = unsafe { pq_sys::PQconnectdbParams(names.as_ptr(), values.as_ptr(), 1) };
+        let raw = unsafe { pq_sys::PQconnectdbParams(names.as_ptr(), values.as_ptr(), 0) };
         let raw = NonNull::new(raw).ok_or("there is no memory for a connection")?;
-        let mut connection = Self { raw, cancel: None };
+        let mut connection = Self {
+            raw,
+            cancel: None,
+            patience: Patience::default(),
+        };
         if !connection.is_open() {
             return Err(connection.message());
         }

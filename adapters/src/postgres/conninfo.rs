@@ -48,12 +48,12 @@ fn read(mut option: *const PQconninfoOption) -> Vec<(String, String)> {
     }
 }
 
-/// libpq quotes what it does not like at the end of its message.
+/// libpq quotes what it does not like: what stands after the first quote is left out.
 fn without_values(message: &str) -> String {
     let message = message.trim_end();
     let is_name = message.contains("query parameter") || message.contains("connection option");
-    match message.split_once(": \"") {
-        Some((what, _)) if !is_name => what.to_owned(),
+    match message.split_once('"') {
+        Some((what, _)) if !is_name => what.trim_end_matches([' ', ':']).to_owned(),
         _ => message.to_owned(),
     }
 }

@@ -27,6 +27,17 @@ pub(super) struct Exchange<'x> {
     pub(super) call: &'x CallContext,
 }
 
+/// How a call has waited for the server so far.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    waits: u32,
+    /// Since when nobody waits for the answer any more.
+    given_up: Option<Instant>,
+}
+
+/// While the server sends, one wait in so many is followed by a look whether anybody still waits.
+const WAITS_PER_LOOK: u32 = 64;
+
 impl Exchange<'_> {
     /// Sends all that is queued.
     ///
@@ -57,7 +68,11 @@ impl Exchange<'_> {
     }
 
     fn wait(&mut self, flags: PollFlags) -> Result<(), Failure> {
-        let mut given_up: Option<Instant> = None;
+        let patience = &mut self.connection.patience;
+        patience.waits = patience.waits.wrapping_add(1);
+        if patience.waits.is_multiple_of(WAITS_PER_LOOK) {
+            self.look()?;
+        }
         loop {
             let Some(socket) = self.connection.socket() else {
                 return Err(self.lost(Lost));
@@ -70,15 +85,22 @@ impl Exchange<'_> {
                 Ok(_) => break,
                 Err(error) => return Err(of_confusion(&format!("poll: {error}"))),
             }
-            if self.is_over() {
-                let since = given_up.get_or_insert_with(Instant::now);
-                if since.elapsed() >= GRACE {
-                    return Err(of_silence());
-                }
-            }
+            self.look()?;
         }
         let consumed = self.connection.consume();
         consumed.map_err(|lost| self.lost(lost))
+    }
+
+    /// Gives up when nobody has waited for the answer for so long that the server should have stopped.
+    fn look(&mut self) -> Result<(), Failure> {
+        if self.is_over() {
+            let patience = &mut self.connection.patience;
+            let since = patience.given_up.get_or_insert_with(Instant::now);
+            if since.elapsed() >= GRACE {
+                return Err(of_silence());
+            }
+        }
+        Ok(())
     }
 
     /// Whether nobody waits for the answer any more.

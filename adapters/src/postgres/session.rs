@@ -7,7 +7,7 @@ use crate::{CallContext, Error, Request, Response};
 use super::Postgres;
 use super::cancel::Stop;
 use super::connection::{Connection, Standing};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Patience};
 use super::parameters::Parameters;
 use super::statements::Statements;
 use super::work::Work;
@@ -63,6 +63,7 @@ impl Session {
         request: &Request,
         call: &CallContext,
     ) -> Result<Response, Error> {
+        self.connection.patience = Patience::default();
         let mut outcome = Work::new(config, self, call).answer(request);
         if outcome.is_err() && self.is_out_of_date && self.connection.standing() == Standing::Idle {
             // Whatever had begun was rolled back, so that nothing is done twice.

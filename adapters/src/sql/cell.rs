@@ -56,7 +56,7 @@ impl Cell<'_> {
                 out.extend_from_slice(b"null");
             }
             Self::Decimal(text) if decimals_are_texts => write_text(out, text.as_bytes())?,
-            Self::Decimal(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Decimal(text) => out.extend_from_slice(as_json_number(text).as_bytes()),
             Self::Text(text) => write_text(out, text)?,
             Self::Json(json) => write_on_one_line(out, json),
             Self::Bytes(bytes) => write_base64(out, bytes)?,
@@ -78,6 +78,17 @@ impl Cell<'_> {
             }
         }
     }
+}
+
+/// JSON has no leading zeros, which MySQL's ZEROFILL has.
+fn as_json_number(decimal: &str) -> &str {
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    let bytes = decimal.as_bytes();
+    let mut at = 0;
+    while bytes.get(at) == Some(&b'0') && is_digit(bytes.get(at + 1)) {
+        at += 1;
+    }
+    &decimal[at..]
 }
 
 /// Writes a text as JSON.

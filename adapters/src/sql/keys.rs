@@ -6,10 +6,10 @@ use http::header::HeaderValue;
 use crate::settings::{KeySpec, Scalar, Settings};
 
 use super::answer::{Format, Output, Results};
+use super::dialect::Dialect;
 use super::fill::{DefaultValue, From, Source, Sources};
 use super::plan::{Plan, WrongStatement};
 use super::run::Common;
-use super::statement::Dialect;
 
 /// How many keys all SQL adapters have.
 pub const COUNT: usize = KEYS.len();

@@ -6,7 +6,8 @@ use http::Method;
 
 use crate::Error;
 
-use super::statement::{Dialect, Malformed, Statement};
+use super::dialect::Dialect;
+use super::statement::{Malformed, Statement};
 
 /// Statements that run one after the other, all or none of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,12 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Whether it is a single call of a procedure, which may have made a part of its changes last when it
+    /// fails: running it again would make them twice.
+    pub fn may_commit_itself(&self) -> bool {
+        matches!(&self.statements[..], [statement] if statement.is_procedure())
+    }
+
     /// Whether all of it looks as if it only read.
     pub fn reads(&self) -> bool {
         self.statements.iter().all(Statement::reads)

@@ -4,9 +4,10 @@ use crate::{CallContext, Error, Request, Response};
 
 use super::Value;
 use super::answer::{Answer, Output};
+use super::dialect::Dialect;
 use super::fill::{Filler, Sources};
 use super::plan::{Plan, Transaction};
-use super::statement::{Dialect, Malformed, Statement};
+use super::statement::{Malformed, Statement};
 
 /// What all SQL adapters read from their location.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +163,7 @@ impl Common {
             match self.try_once(database, transaction, values) {
                 Err(failure)
                     if failure.is_worth_a_retry
+                        && !transaction.may_commit_itself()
                         && tries < self.retries
                         && !failure.error.breaks_session()
                         && !call.is_cancelled() =>

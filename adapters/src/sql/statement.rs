@@ -5,77 +5,13 @@
 //! the objects of a JSON body: `:user.name`. A `::` that follows anything else is PostgreSQL's cast and
 //! left alone, as is the `:=` of MySQL.
 
+mod words;
+
 use std::fmt::Write;
 
+use super::dialect::{Dialect, Placeholder};
 use super::kinds::ValueKind;
-
-/// How a database's SQL differs from that of others, as far as finding its parameters goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialect {
-    /// How a parameter is written in what the database gets.
-    pub placeholder: Placeholder,
-    /// The database knows `::type` itself.
-    pub has_casts: bool,
-    /// A backslash escapes the next character of a text: MySQL. (In PostgreSQL only in `E'…'`, which is
-    /// always heeded.)
-    pub has_backslash_escapes: bool,
-    /// Comments may be nested: PostgreSQL.
-    pub nests_comments: bool,
-    /// `$tag$…$tag$` is a text: PostgreSQL.
-    pub has_dollar_quotes: bool,
-    /// `#` begins a comment: MySQL.
-    pub has_hash_comments: bool,
-}
-
-/// How a parameter is written in what the database gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placeholder {
-    /// `$1`, by number: PostgreSQL. One that is used twice is sent once.
-    Dollar,
-    /// `?1`, by number: SQLite.
-    NumberedQuestion,
-    /// `?`, by position: MySQL, ODBC. One that is used twice is sent twice.
-    Question,
-}
-
-impl Dialect {
-    /// PostgreSQL.
-    pub const POSTGRES: Self = Self {
-        placeholder: Placeholder::Dollar,
-        has_casts: true,
-        has_backslash_escapes: false,
-        nests_comments: true,
-        has_dollar_quotes: true,
-        has_hash_comments: false,
-    };
-    /// SQLite.
-    pub const SQLITE: Self = Self {
-        placeholder: Placeholder::NumberedQuestion,
-        has_casts: false,
-        has_backslash_escapes: false,
-        nests_comments: false,
-        has_dollar_quotes: false,
-        has_hash_comments: false,
-    };
-    /// MySQL and MariaDB.
-    pub const MYSQL: Self = Self {
-        placeholder: Placeholder::Question,
-        has_casts: false,
-        has_backslash_escapes: true,
-        nests_comments: false,
-        has_dollar_quotes: false,
-        has_hash_comments: true,
-    };
-    /// Whatever is behind ODBC.
-    pub const ODBC: Self = Self {
-        placeholder: Placeholder::Question,
-        has_casts: false,
-        has_backslash_escapes: false,
-        nests_comments: false,
-        has_dollar_quotes: false,
-        has_hash_comments: false,
-    };
-}
+use words::Words;
 
 /// A parameter of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +30,7 @@ pub struct Statement {
     placeholders: Vec<usize>,
     reads: bool,
     gives_changes: bool,
+    is_procedure: bool,
 }
 
 /// Why a text is not a statement.
@@ -126,6 +63,7 @@ impl Statement {
                 placeholders: Vec::new(),
                 reads: true,
                 gives_changes: false,
+                is_procedure: false,
             },
             words: Words::default(),
         };
@@ -140,6 +78,7 @@ impl Statement {
         }
         statement.reads = words.reads();
         statement.gives_changes = words.gives_changes();
+        statement.is_procedure = words.begins_procedure;
         Ok(statement)
     }
 
@@ -168,42 +107,11 @@ impl Statement {
     pub fn gives_changes(&self) -> bool {
         self.gives_changes
     }
-}
 
-/// The words of a statement outside of texts and comments, as far as they tell whether it writes.
-#[derive(Debug, Default)]
-struct Words {
-    count: usize,
-    begins_reading: bool,
-    writes: bool,
-    returns: bool,
-    last_is_for: bool,
-}
-
-impl Words {
-    fn see(&mut self, word: &str) {
-        let is = |words: &[&str]| words.iter().any(|one| one.eq_ignore_ascii_case(word));
-        if self.count == 0 {
-            self.begins_reading = is(&[
-                "SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DESCRIBE", "DESC",
-                "PRAGMA",
-            ]);
-        }
-        // `FOR UPDATE` locks rows, and changes none.
-        let is_lock = self.last_is_for && is(&["UPDATE"]);
-        self.writes |= is(&["INSERT", "UPDATE", "DELETE", "MERGE", "INTO"]) && !is_lock;
-        self.returns |= is(&["RETURNING"]);
-        // `FOR NO KEY UPDATE`.
-        self.last_is_for = is(&["FOR"]) || (self.last_is_for && is(&["NO", "KEY"]));
-        self.count += 1;
-    }
-
-    fn reads(&self) -> bool {
-        self.begins_reading && !self.writes
-    }
-
-    fn gives_changes(&self) -> bool {
-        self.writes && (self.begins_reading || self.returns)
+    /// Whether it calls a procedure, or is a block of the database's own code: it may have transactions of its
+    /// own.
+    pub fn is_procedure(&self) -> bool {
+        self.is_procedure
     }
 }
 
@@ -221,8 +129,13 @@ impl<'s> Reader<'s> {
                 '\'' => self.quoted('\'', self.dialect.has_backslash_escapes, "text")?,
                 '"' => self.quoted('"', self.dialect.has_backslash_escapes, "quoted name")?,
                 '`' => self.quoted('`', false, "quoted name")?,
-                '-' if self.rest.starts_with("--") => self.line(),
+                '-' if self.begins_line_comment() => self.line(),
                 '#' if self.dialect.has_hash_comments => self.line(),
+                '/' if self.is_mysql() && self.begins_code_in_comment() => {
+                    return Err(malformed(
+                        "the server runs what stands in `/*! … */`; write it without the comment",
+                    ));
+                }
                 '/' if self.rest.starts_with("/*") => self.comment()?,
                 '$' if self.dialect.has_dollar_quotes => self.dollar()?,
                 ':' => self.colon()?,
@@ -264,7 +177,9 @@ impl<'s> Reader<'s> {
     }
 
     fn word(&mut self) -> Result<(), Malformed> {
-        let end = end_of(self.rest, is_name);
+        // PostgreSQL's names may have dollars within.
+        let has_dollars = self.dialect.has_dollar_quotes;
+        let end = end_of(self.rest, |c| is_name(c) || (has_dollars && c == '$'));
         let word = &self.rest[..end];
         self.words.see(word);
         let is_escape = word.eq_ignore_ascii_case("E") && self.rest[end..].starts_with('\'');
@@ -291,8 +206,30 @@ impl<'s> Reader<'s> {
         )))
     }
 
+    /// MySQL wants a space after the two hyphens: `5--1` is a number less a negative one there.
+    fn begins_line_comment(&self) -> bool {
+        self.rest.strip_prefix("--").is_some_and(|rest| {
+            let next = rest.chars().next();
+            !self.is_mysql() || next.is_none_or(|next| next.is_whitespace() || next.is_control())
+        })
+    }
+
+    fn begins_code_in_comment(&self) -> bool {
+        self.rest.starts_with("/*!") || self.rest.starts_with("/*M!")
+    }
+
+    fn is_mysql(&self) -> bool {
+        self.dialect.has_hash_comments
+    }
+
     fn line(&mut self) {
-        self.pass(self.rest.find('\n').unwrap_or(self.rest.len()));
+        // A carriage return alone ends it in PostgreSQL.
+        let ends: &[char] = if self.dialect.has_dollar_quotes {
+            &['\n', '\r']
+        } else {
+            &['\n']
+        };
+        self.pass(self.rest.find(ends).unwrap_or(self.rest.len()));
     }
 
     fn comment(&mut self) -> Result<(), Malformed> {

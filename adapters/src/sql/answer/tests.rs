@@ -98,6 +98,9 @@ fn types_survive_in_json() {
     let expected = "{\"a\":true,\"b\":-9223372036854775808,\"c\":18446744073709551615,\"d\":0.1,\"e\":null,\
                     \"f\":12345678901234567890.10,\"g\":null,\"h\":{\"a\": [1]},\"i\":\"AP8=\",\"j\":\"\u{fffd}\\\"\"}";
     assert_eq!(body(Format::Object, &names, &[row]), expected);
+    let zero_filled: &[Cell<'_>] = &[Cell::Decimal("000012.50"), Cell::Decimal("0.50")];
+    let expected = r#"{"a":12.50,"b":0.50}"#;
+    assert_eq!(body(Format::Object, &["a", "b"], &[zero_filled]), expected);
     let texts = Output {
         decimals_are_texts: true,
         ..output(Format::Object)

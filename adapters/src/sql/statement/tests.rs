@@ -186,6 +186,34 @@ fn parameters_without_a_name_are_refused() {
 }
 
 #[test]
+fn what_a_database_reads_otherwise_is_read_as_it_does() {
+    assert_eq!(names(&parsed("SELECT 5--1, :a", Dialect::MYSQL)), ["a"]);
+    assert_eq!(names(&parsed("SELECT 5 -- 1, :a", Dialect::MYSQL)), [""; 0]);
+    assert_eq!(
+        names(&parsed("SELECT 5--1, :a", Dialect::POSTGRES)),
+        [""; 0]
+    );
+    for code in ["SELECT 1 /*! INTO OUTFILE 'x' */", "SELECT 1 /*M! , 2 */"] {
+        assert!(refusal(code, Dialect::MYSQL).contains("/*!"), "{code}");
+        assert_eq!(parsed(code, Dialect::SQLITE).text(), code);
+    }
+    let sql = "SELECT a$b$ + :x + c$b$";
+    assert_eq!(names(&parsed(sql, Dialect::POSTGRES)), ["x"]);
+    assert_eq!(
+        names(&parsed("SELECT 1 -- x\r, :a", Dialect::POSTGRES)),
+        ["a"]
+    );
+}
+
+#[test]
+fn a_procedure_is_not_run_again_by_itself() {
+    for sql in ["CALL p(:a)", "DO $$ $$", "call p()"] {
+        assert!(parsed(sql, Dialect::POSTGRES).is_procedure(), "{sql}");
+    }
+    assert!(!parsed("SELECT f()", Dialect::POSTGRES).is_procedure());
+}
+
+#[test]
 fn its_words_tell_whether_it_reads() {
     for reads in [
         "SELECT 1",
@@ -205,6 +233,7 @@ fn its_words_tell_whether_it_reads() {
         "SELECT 1 INTO t",
         "CALL p()",
         "TRUNCATE t",
+        "REPLACE t VALUES (1) RETURNING a",
         "/* SELECT */ UPDATE t SET a = 1",
     ] {
         assert!(!parsed(writes, Dialect::POSTGRES).reads(), "{writes}");
