@@ -27,6 +27,10 @@
 //! - **Servers fail over**: when several are given and one cannot be used, the next one is, and new sessions
 //!   stay with the one that worked.
 //!
+//! Known limit: Connector/C tells the names of a prepared statement's columns once, and anew only when their number
+//! changes. After an `ALTER TABLE` that renames or moves columns, a `SELECT *` answers with the old names until its
+//! session ends: name the columns in the statement, or have the server reloaded (HUP) with a changed location.
+//!
 //! What the client sees when the server refuses; what the server says is in the log only:
 //!
 //! | error | status |
