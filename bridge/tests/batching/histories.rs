@@ -224,7 +224,11 @@ impl World {
         prop_assert_eq!(after.panicked - before.panicked, count(Ended::Panicked));
         prop_assert_eq!(after.expired - before.expired, count(Ended::Expired));
         prop_assert_eq!(after.cancelled - before.cancelled, count(Ended::Left));
-        prop_assert_eq!(after.shed + after.refused + after.late, 0);
+        prop_assert_eq!(after.shed + after.refused, 0);
+        // The caller of a call that is late may look at its deadline just when a worker does, and both end it.
+        let is_late = |order: &&Order| matches!(order, Order::Batched(_, Fate::IsLate));
+        let both = orders.iter().filter(is_late).count() as u64;
+        prop_assert!(after.late - before.late <= both, "{:?}", after);
         Ok(())
     }
 }
