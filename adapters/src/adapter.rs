@@ -113,7 +113,7 @@ pub trait Adapter: Send + Sync + 'static {
     /// Answers calls together, for instance writes in one transaction; called only if
     /// [`batching`](Self::batching) allows it, also with one call. By default they are answered one by one.
     ///
-    /// Each call is to be [finished](BatchCall::finish) on its own, in any order: one that fails does not
+    /// Each call is to be [finished](BatchCall::finish) on its own, in any order; they may be sorted as well. One that fails does not
     /// fail the others, and one whose client has left stops nobody else. The clients are told when this has
     /// returned. A call of which nothing was said then is a 500, as are those of which nothing was said
     /// when it panics.

@@ -12,6 +12,8 @@ pub struct BatchCall {
     request: Request,
     context: CallContext,
     outcome: Option<Outcome>,
+    /// Which call of the batch it is, whatever becomes of their order; none: it is nobody's.
+    seat: Option<usize>,
 }
 
 impl BatchCall {
@@ -21,7 +23,17 @@ impl BatchCall {
             request,
             context,
             outcome: None,
+            seat: None,
         }
+    }
+
+    pub(crate) fn at(mut self, seat: usize) -> Self {
+        self.seat = Some(seat);
+        self
+    }
+
+    pub(crate) fn seat(&self) -> Option<usize> {
+        self.seat
     }
 
     /// The request, with its whole body.

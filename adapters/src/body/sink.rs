@@ -102,9 +102,12 @@ impl BodySink {
     pub fn copy_from(&mut self, mut reader: impl Read) -> Result<(), Error> {
         self.pass_on()?;
         loop {
-            self.gathered.resize(self.chunk_bytes, 0);
-            let read = reader.read(&mut self.gathered);
-            self.gathered.truncate(*read.as_ref().unwrap_or(&0));
+            // Not where a panic of the reader would leave it to be sent.
+            let mut room = std::mem::take(&mut self.gathered);
+            room.resize(self.chunk_bytes, 0);
+            let read = reader.read(&mut room);
+            room.truncate(*read.as_ref().unwrap_or(&0));
+            self.gathered = room;
             match read {
                 Ok(0) => return Ok(()),
                 Ok(read) => {

@@ -108,21 +108,26 @@ fn run_batch<A: Adapter>(
     session: &mut Session<A::Session>,
     batch: &mut Batch<Entry, Outcome>,
 ) {
-    let calls = batch.calls().iter_mut().map(|call| {
+    let calls = batch.calls().iter_mut().enumerate().map(|(seat, call)| {
         let context = call.context().clone();
         let entry = call.input();
         let request = mem::take(&mut entry.request);
         let params = mem::take(&mut entry.params);
         let is_head = request.method() == Method::HEAD;
         let context = CallContext::new(params, context, entry.request_id).for_head(is_head);
-        BatchCall::new(request, context)
+        BatchCall::new(request, context).at(seat)
     });
     let mut calls: Vec<_> = calls.collect();
     let answered = catch_unwind(AssertUnwindSafe(|| {
         adapter.call_batch(session.get(), &mut calls);
     }));
     // What it has answered before it panicked stands.
-    for (call, answered) in batch.calls().iter_mut().zip(calls) {
+    for answered in calls {
+        // The adapter may have put them into another order.
+        let seat = answered.seat();
+        let Some(call) = seat.and_then(|seat| batch.calls().get_mut(seat)) else {
+            continue;
+        };
         let (context, outcome) = answered.into_parts();
         let Some(outcome) = outcome else { continue };
         let outcome = produced(outcome, &context);

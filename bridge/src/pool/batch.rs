@@ -17,6 +17,8 @@ pub struct BatchedCall<I, T> {
     pub(super) input: I,
     pub(super) context: CallContext,
     tag: u64,
+    /// Which of the batch's calls it is, whatever becomes of their order.
+    pub(super) seat: usize,
     pub(super) span: CallerSpan,
     pub(super) outcome: Option<T>,
     /// What it says of the backend, if it is not what its end says.
@@ -28,15 +30,18 @@ impl<I, T> Batch<I, T> {
         Self { calls: vec![first] }
     }
 
-    pub(super) fn add(&mut self, call: BatchedCall<I, T>) {
+    pub(super) fn add(&mut self, mut call: BatchedCall<I, T>) {
+        call.seat = self.calls.len();
         self.calls.push(call);
     }
 
-    pub(super) fn into_calls(self) -> Vec<BatchedCall<I, T>> {
+    /// The calls as they were taken: foreign code may have put them into another order.
+    pub(super) fn into_calls(mut self) -> Vec<BatchedCall<I, T>> {
+        self.calls.sort_by_key(|call| call.seat);
         self.calls
     }
 
-    /// The calls, the oldest first; never none.
+    /// The calls, the oldest first; never none. They may be put into another order.
     pub fn calls(&mut self) -> &mut [BatchedCall<I, T>] {
         &mut self.calls
     }
@@ -48,6 +53,7 @@ impl<I, T> BatchedCall<I, T> {
             input: cargo.input,
             context,
             tag,
+            seat: 0,
             span: cargo.span,
             outcome: None,
             said: None,

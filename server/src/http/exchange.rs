@@ -64,6 +64,8 @@ impl Drop for Exchange {
 #[derive(Debug)]
 pub(super) struct ResponseBody {
     content: Content,
+    /// The bytes with which the announced length is reached.
+    last: Option<Bytes>,
     exchange: Exchange,
 }
 
@@ -87,7 +89,11 @@ impl ResponseBody {
             None => Content::Bytes(bytes),
         };
         exchange.record.whole = matches!(content, Content::End);
-        Self { content, exchange }
+        Self {
+            content,
+            last: None,
+            exchange,
+        }
     }
 
     /// The response has no body on the wire, as for HEAD.
@@ -107,10 +113,28 @@ impl ResponseBody {
         &mut self,
         context: &Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        let Content::Produced(body) = &mut self.content else {
-            return Poll::Ready(None);
-        };
-        match ready!(body.poll_chunk(context)) {
+        loop {
+            let Content::Produced(body) = &mut self.content else {
+                return Poll::Ready(None);
+            };
+            let (length, next) = (body.length(), ready!(body.poll_chunk(context)));
+            let sent = self.exchange.record.sent_bytes;
+            match next {
+                // Nobody looks for an end behind the announced length, and the producer may still fail: so
+                // the last bytes wait for the end.
+                Some(Ok(chunk)) if length == Some(sent + chunk.len() as u64) => {
+                    self.last = Some(chunk);
+                }
+                next => return self.pass_on(next),
+            }
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        next: Option<Result<Bytes, CutShort>>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        match next {
             Some(Ok(chunk)) => {
                 self.sent(&chunk);
                 self.exchange.wire.streaming.part_taken();
@@ -127,7 +151,12 @@ impl ResponseBody {
             None => {
                 self.content = Content::End;
                 self.exchange.record.whole = true;
-                Poll::Ready(None)
+                let Some(last) = self.last.take() else {
+                    return Poll::Ready(None);
+                };
+                self.sent(&last);
+                self.exchange.wire.streaming.part_taken();
+                Poll::Ready(Some(Ok(Frame::data(last))))
             }
         }
     }

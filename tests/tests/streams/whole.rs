@@ -85,6 +85,17 @@ fn a_length_that_is_known_is_announced() {
         assert_eq!(response.header("transfer-encoding"), None);
         assert!(response.body == patterned(LARGE_BYTES));
     }
+    // Its end is reached, also where nobody reads beyond the announced length.
+    let mut client = server.connect();
+    client.send(b"GET /stream HTTP/1.0\r\nHost: t\r\n\r\n");
+    let all = client.read_to_end();
+    assert!(
+        all.ends_with(&patterned(LARGE_BYTES)),
+        "a good end is no reset"
+    );
+    wait_in_flight(&server, 0);
+    let stats = stats(&server);
+    assert_eq!((stats.completed, stats.sessions_opened), (3, 1));
 }
 
 #[test]
